@@ -1,0 +1,471 @@
+"""Ops: all that the author of one needs to read.
+
+An op is a frozen pydantic model with one method. Its fields are its parameters; the method's parameter names are the
+columns it reads; its return type is what it writes or why it drops. A method whose parameters are whole columns
+(`Strings`, `Integers`, `Numbers`, `Flags`) is called once a batch; one whose parameters are plain values (`str`,
+`int | None`) is called once a row, which is for what is rare or cheap.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from engine.errors import OpError
+from engine.schema import LEDGER, TEXT
+
+R = TypeVar("R", bound=str)
+Batch = pa.RecordBatch
+
+_VALUES = {str: TEXT, int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.large_binary()}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one worker of a stage asks for: cores, GPUs, and memory in bytes."""
+
+    cpus: float = 1
+    gpus: float = 0
+    memory: int = 1 << 30
+
+    def __or__(self, other: Resources) -> Resources:
+        """The larger of each."""
+        pairs = zip((self.cpus, self.gpus, self.memory), (other.cpus, other.gpus, other.memory), strict=True)
+        cpus, gpus, memory = (max(a, b) for a, b in pairs)
+        return Resources(cpus, gpus, int(memory))
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What an op's signature says: the columns it reads and writes, the reasons it drops for."""
+
+    reads: Mapping[str, pa.DataType] = field(default_factory=dict)
+    writes: Mapping[str, pa.DataType] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    columns: bool = True
+    """Whether the method takes whole columns."""
+    many: bool = False
+    """Whether one row may become several."""
+
+
+def snake_case(name: str) -> str:
+    """`NearDedup` as `near_dedup`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class Op(BaseModel):
+    """A named transformation with typed parameters; the class is the recipe's entry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ignored_types=())
+
+    version: ClassVar[int] = 1
+    """Raised when the answer changes for the same parameters."""
+    resources: ClassVar[Resources] = Resources()
+    contract: ClassVar[Contract] = Contract()
+    method: ClassVar[str] = ""
+    """The one method that an op of this kind defines."""
+
+    @classmethod
+    def name(cls) -> str:
+        """The op's name in recipes."""
+        return snake_case(cls.__name__)
+
+    @classmethod
+    def kind(cls) -> str:
+        """`filter`, `map`, `source`, ...: the name of the kind that the op is of."""
+        return next(snake_case(c.__name__) for c in cls.__mro__ if Op in c.__bases__)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        method = cls.__dict__.get(cls.method) if cls.method else None
+        if method is not None and not getattr(method, "__isabstractmethod__", False):
+            cls.contract = _contract(cls, method)
+
+    def __reduce__(self) -> Any:
+        # A loaded network or tokenizer stays behind: an op travels as its parameters.
+        return _rebuild, (type(self), self.model_dump())
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters as plain values that JSON can hold."""
+        return self.model_dump(mode="json")
+
+
+def _rebuild(cls: type[Op], parameters: dict[str, Any]) -> Op:
+    return cls.model_validate(parameters)
+
+
+# --- signatures -------------------------------------------------------------------------------------------------
+
+
+def _column_type(annotation: Any) -> pa.DataType | None:
+    if typing.get_origin(annotation) is Annotated:
+        kind, *notes = typing.get_args(annotation)
+        if kind is pa.Array and notes and isinstance(notes[0], pa.DataType):
+            return notes[0]
+    return None
+
+
+def _value_type(annotation: Any) -> pa.DataType | None:
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        kinds = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return _value_type(kinds[0]) if len(kinds) == 1 else None
+    if typing.get_origin(annotation) is list:
+        inner = _value_type(typing.get_args(annotation)[0])
+        return pa.large_list(inner) if inner is not None else None
+    if typing.is_typeddict(annotation):
+        return pa.struct([pa.field(k, _arrow_type(v)) for k, v in typing.get_type_hints(annotation).items()])
+    return _VALUES.get(annotation) if isinstance(annotation, type) else None
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    kind = _column_type(annotation)
+    kind = kind if kind is not None else _value_type(annotation)
+    if kind is None:
+        raise TypeError(
+            f"{annotation!r} is no column type: use str, int, float, bool, bytes or the names in engine.schema"
+        )
+    return kind
+
+
+def _literals(annotation: Any) -> tuple[str, ...]:
+    if typing.get_origin(annotation) is Literal:
+        return tuple(typing.get_args(annotation))
+    return tuple(r for a in typing.get_args(annotation) for r in _literals(a))
+
+
+def _contract(cls: type[Op], method: Any) -> Contract:
+    where = f"{cls.__name__}.{method.__name__}"
+    hints = typing.get_type_hints(method, include_extras=True)
+    names = [p for p in inspect.signature(method).parameters if p != "self"]
+    missing = [n for n in [*names, "return"] if n not in hints]
+    if missing:
+        raise TypeError(
+            f"{where}: annotate {', '.join(missing)}; the engine reads columns and reasons from the signature"
+        )
+    whole = [_column_type(hints[n]) is not None for n in names]
+    if any(whole) and not all(whole):
+        raise TypeError(f"{where}: takes whole columns or single values, not both")
+    answer, many = hints["return"], False
+    if typing.get_origin(answer) in (Iterator, Iterable, list):
+        answer, many = typing.get_args(answer)[0], True
+    writes: dict[str, pa.DataType] = {}
+    reasons: tuple[str, ...] = ()
+    if issubclass(cls, Filter):
+        reasons = _literals(answer)
+        if not reasons:
+            raise TypeError(
+                f"{where}: say why it drops in the return type: Literal['reason'] | None, or Reasons[Literal[...]]"
+            )
+    elif typing.is_typeddict(answer):
+        writes = {k: _arrow_type(v) for k, v in typing.get_type_hints(answer, include_extras=True).items()}
+    elif issubclass(cls, Map):
+        raise TypeError(f"{where}: the return type is a TypedDict that names the columns written")
+    return Contract({n: _arrow_type(hints[n]) for n in names}, writes, reasons, all(whole) and bool(names), many)
+
+
+def read_columns(op: Op, batch: Batch) -> list[pa.Array]:
+    """The columns that the op's method takes, in its order; a column that the batch lacks is null throughout."""
+    return [
+        batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows, kind)
+        for name, kind in op.contract.reads.items()
+    ]
+
+
+# --- filters ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Check:
+    """One bound held against a column: which rows fail it, the figure it was judged by, and the bound."""
+
+    failed: pa.Array
+    score: pa.Array | None = None
+    bound: pa.Array | float | None = None
+    sign: str = ""
+    """How score and bound stand to each other in a row that passes: `<=`, `>=`, `>`, or nothing."""
+
+
+def _check(values: pa.Array, bound: pa.Array | float | None, fails: Any, sign: str) -> Check:
+    if bound is None:
+        return Check(pa.array(np.zeros(len(values), bool)), values, None, sign)
+    return Check(pc.fill_null(fails(values, bound), False), values, bound, sign)
+
+
+def at_most(values: pa.Array, bound: pa.Array | float | None) -> Check:
+    """Fails above the bound; a bound may be a column, and a null on either side passes."""
+    return _check(values, bound, pc.greater, "<=")
+
+
+def at_least(values: pa.Array, bound: pa.Array | float | None) -> Check:
+    """Fails below the bound; a bound may be a column, and a null on either side passes."""
+    return _check(values, bound, pc.less, ">=")
+
+
+def more_than(values: pa.Array, bound: pa.Array | float | None) -> Check:
+    """Fails at or below the bound; a bound may be a column, and a null on either side passes."""
+    return _check(values, bound, pc.less_equal, ">")
+
+
+def absent(found: pa.Array) -> Check:
+    """Fails where the column is true."""
+    return Check(pc.fill_null(found, False))
+
+
+class Reasons(Generic[R]):
+    """Why each row is dropped: the checks by reason, of which the first that fails speaks for a row."""
+
+    def __init__(self, rows: int, checks: Mapping[str, Check]) -> None:
+        self.rows, self.checks = rows, dict(checks)
+
+    def reason(self) -> pa.Array:
+        """A dictionary-encoded column of reasons, null where the row is kept."""
+        codes = np.full(self.rows, -1, np.int32)
+        for code, check in reversed(list(enumerate(self.checks.values()))):
+            codes[np.asarray(check.failed)] = code
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(list(self.checks), TEXT))
+
+    def score(self) -> pa.Array:
+        """For dropped rows the figure that the failed check was judged by; null elsewhere."""
+        out = np.full(self.rows, np.nan)
+        for check in reversed(list(self.checks.values())):
+            failed = np.asarray(check.failed)
+            out[failed] = np.nan if check.score is None else _floats(check.score)[failed]
+        return pa.array(out, mask=np.isnan(out))
+
+
+def _floats(values: pa.Array) -> Any:
+    return np.asarray(values.cast(pa.float64()).fill_null(float("nan")))
+
+
+def reasons(**checks: Check) -> Reasons[Any]:
+    """The verdict of a filter over whole columns: `reasons(longest_line=at_most(longest, 1000))`."""
+    return Reasons(len(next(iter(checks.values())).failed), checks)
+
+
+class Filter(Op):
+    """Keeps or drops each document: `drop(columns)` answers why, or None to keep."""
+
+    method: ClassVar[str] = "drop"
+
+    @abstractmethod
+    def drop(self, *columns: Any, **named: Any) -> Any: ...
+
+    def judge(self, batch: Batch) -> Reasons[Any]:
+        """The reasons for each row of a batch; the batch itself is not changed."""
+        columns = read_columns(self, batch)
+        if self.contract.columns:
+            return self.drop(*columns)
+        rows = zip(*(c.to_pylist() for c in columns), strict=True)
+        given = np.array([self.drop(*row) or "" for row in rows], dtype=object)
+        return Reasons(batch.num_rows, {r: Check(pa.array(given == r, pa.bool_())) for r in self.contract.reasons})
+
+    def run(self, batch: Batch, ledger: Ledger) -> Batch:
+        """The rows that are kept; the others are entered in the ledger. What a worker does with a batch."""
+        verdict = self.judge(batch)
+        reason = verdict.reason()
+        ledger.drop(self.name(), batch, reason, verdict.score())
+        return batch.filter(reason.is_null())
+
+
+# --- maps -------------------------------------------------------------------------------------------------------
+
+
+class Map(Op):
+    """Writes columns of each document: `map(columns)` answers a TypedDict of them.
+
+    Over whole columns the values are columns. Over single values they are values, and a method that yields several
+    makes several documents of one, with the ids `parent#0`, `parent#1`, ...
+    """
+
+    method: ClassVar[str] = "map"
+
+    @abstractmethod
+    def map(self, *columns: Any, **named: Any) -> Any: ...
+
+    def run(self, batch: Batch, ledger: Ledger | None = None) -> Batch:
+        """The batch with the op's columns written. What a worker does with a batch."""
+        columns, writes = read_columns(self, batch), self.contract.writes
+        if self.contract.columns:
+            answer = self.map(*columns)
+            return with_columns(batch, {k: _as_column(answer[k], kind) for k, kind in writes.items()})
+        rows = zip(*(c.to_pylist() for c in columns), strict=True)
+        if not self.contract.many:
+            answers = [self.map(*row) for row in rows]
+            return with_columns(batch, {k: pa.array([a[k] for a in answers], kind) for k, kind in writes.items()})
+        parents: list[int] = []
+        ids: list[str] = []
+        born: list[Any] = []
+        own = batch.column("id").to_pylist()
+        for n, row in enumerate(rows):
+            for k, answer in enumerate(self.map(*row)):
+                parents.append(n)
+                ids.append(f"{own[n]}#{k}")
+                born.append(answer)
+        grown = with_columns(batch.take(pa.array(parents, pa.int64())), {"id": pa.array(ids, TEXT)})
+        return with_columns(grown, {k: pa.array([a[k] for a in born], kind) for k, kind in writes.items()})
+
+
+class Measure(Map):
+    """A map that the planner puts in by itself where a step reads a column that it writes; no recipe names it."""
+
+
+def _as_column(values: Any, kind: pa.DataType) -> pa.Array:
+    column = values if isinstance(values, pa.Array) else pa.array(values)
+    return column if column.type == kind else column.cast(kind)
+
+
+def with_columns(batch: Batch, columns: Mapping[str, pa.Array]) -> Batch:
+    """The batch with these columns set, in place of those of the same name or behind the others."""
+    names, arrays = list(batch.schema.names), list(batch.columns)
+    for name, column in columns.items():
+        if name in names:
+            arrays[names.index(name)] = column
+        else:
+            names.append(name)
+            arrays.append(column)
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+# --- sources ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A named piece of the input: the unit of work, retry and resumption.
+
+    `name` is unique in its stream and does not depend on other shards; `version` changes when the input behind the
+    shard does (size and time of a file, a revision); `at` is what the source needs to find it again.
+    """
+
+    name: str
+    version: str
+    bytes: int
+    at: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Losses:
+    """What a source could not turn into documents, collected while a shard is read."""
+
+    def __init__(self) -> None:
+        self.dropped: list[dict[str, Any]] = []
+        self.quarantined: list[dict[str, Any]] = []
+
+    def drop(self, reason: str, path: str, repo_name: str | None = None, score: float | None = None) -> None:
+        """Enters a file that is left out on purpose; `score` is the figure it was judged by, such as its bytes."""
+        self.dropped.append({"path": path, "repo_name": repo_name, "reason": reason, "score": score})
+
+    def quarantine(self, path: str, error: str, repo_name: str | None = None) -> None:
+        """Enters a file or member that could not be read."""
+        self.quarantined.append({"path": path, "repo_name": repo_name, "error": error})
+
+
+class Source(Op):
+    """Finds the input and reads it: `shards()` names the pieces, `read(shard, losses)` yields batches of documents.
+
+    A batch holds `content` and any of `engine.schema.SOURCE_COLUMNS`, at most about 64 MB; reading a shard twice gives
+    the same rows in the same order.
+    """
+
+    rereads: ClassVar[bool] = False
+    """Whether a later pass reads the text from the source again, rather than from a copy kept by the pass before."""
+    threads: ClassVar[bool] = False
+    """Whether reading leaves Python's lock alone, so that threads serve as workers."""
+    where: ClassVar[tuple[str, ...]] = ("path",)
+    """Parameters that say where the input lies; they do not enter the fingerprint, since each shard has its own."""
+    reasons: ClassVar[tuple[str, ...]] = ()
+    """Reasons for which `read` drops."""
+
+    @abstractmethod
+    def shards(self) -> Iterator[Shard]: ...
+
+    @abstractmethod
+    def read(self, shard: Shard, losses: Losses, columns: frozenset[str] | None = None) -> Iterator[Batch]:
+        """Batches of the shard's documents; with `columns`, at least those and the same rows."""
+
+
+# --- global ops, gathers and jobs ---------------------------------------------------------------------------------
+
+
+class Global(Op):
+    """Decides by looking at all documents: `sketch` each, `match` those that meet, say which are dropped.
+
+    `sketch(columns)` answers a TypedDict of columns, a record for each document, of which `key` (64-bit) says which
+    documents may meet. All records of a key come to one `match(met)`, with the engine's columns `document`
+    (16 bytes, the id's own), `shard` and `row` beside them. It answers verdicts: `shard, row, reason, of, score`.
+    """
+
+    method: ClassVar[str] = "sketch"
+    reasons: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def sketch(self, *columns: Any, **named: Any) -> Any: ...
+
+    @abstractmethod
+    def match(self, met: pa.Table) -> pa.Table: ...
+
+
+class Job(Op):
+    """Makes something of a finished corpus: runs once, after the steps that work on documents."""
+
+    method: ClassVar[str] = "run"
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------
+
+
+class Ledger:
+    """The rows dropped so far: every document that leaves a stage has a row here, with its reason."""
+
+    def __init__(self, stream: str = "") -> None:
+        self.stream = stream
+        self.batches: list[Batch] = []
+
+    def drop(
+        self, step: str, batch: Batch, reason: pa.Array, score: pa.Array | None = None, of: pa.Array | None = None
+    ) -> None:
+        """Enters the rows of a batch whose reason is not null."""
+        lost = reason.is_valid()
+        rows = int(pc.sum(lost).as_py() or 0)
+        if not rows:
+            return
+        given = {
+            "reason": reason,
+            "score": score if score is not None else pa.nulls(batch.num_rows, pa.float64()),
+            "of": of if of is not None else pa.nulls(batch.num_rows, TEXT),
+        }
+        columns = []
+        for item in LEDGER:
+            if item.name in given:
+                column = given[item.name].filter(lost)
+            elif item.name in batch.schema.names:
+                column = batch.column(item.name).filter(lost)
+            else:
+                column = pa.array([{"step": step, "stream": self.stream}.get(item.name)] * rows, TEXT)
+            columns.append(column.dictionary_decode() if pa.types.is_dictionary(column.type) else column)
+        cast = [c if c.type == f.type else c.cast(f.type) for c, f in zip(columns, LEDGER, strict=True)]
+        self.batches.append(pa.RecordBatch.from_arrays(cast, schema=LEDGER))
+
+    def table(self) -> pa.Table:
+        """All rows entered, in the order in which they were."""
+        return pa.Table.from_batches(self.batches, LEDGER)
+
+
+def parameter_names(op: type[Op]) -> list[str]:
+    """The names of an op's parameters, in their order."""
+    return list(op.model_fields)
+
+
+def fail(op: Op, message: str) -> OpError:
+    """An error of this op, to be raised: its text names the op."""
+    return OpError(f"{op.name()}: {message}")

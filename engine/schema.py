@@ -1,0 +1,119 @@
+"""The Arrow schemas that runs leave and read, and the special tokens: their one door.
+
+Strings are `large_string` throughout: 32-bit offsets end at 2 GiB, which a data set read whole passes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pyarrow as pa
+
+TEXT = pa.large_string()
+
+Strings = Annotated[pa.Array, TEXT]
+"""A whole column of text, as an op's parameter or answer."""
+Integers = Annotated[pa.Array, pa.int64()]
+"""A whole column of 64-bit integers."""
+Numbers = Annotated[pa.Array, pa.float64()]
+"""A whole column of 64-bit floats."""
+Flags = Annotated[pa.Array, pa.bool_()]
+"""A whole column of truth values."""
+
+DOCUMENT = pa.schema(
+    [
+        pa.field("id", TEXT, nullable=False),
+        pa.field("stream", TEXT, nullable=False),
+        pa.field("content", TEXT, nullable=False),
+        pa.field("path", TEXT),
+        pa.field("repo_name", TEXT),
+        pa.field("revision_id", TEXT),
+        pa.field("language", TEXT),
+        pa.field("extension", TEXT),
+        pa.field("license", TEXT),
+        pa.field("license_source", TEXT),
+        pa.field("length_bytes", pa.int64()),
+        pa.field("star_events_count", pa.int64()),
+    ]
+)
+"""Every document's columns. `id` is the document's for life; a source leaves `id`, `stream` and `length_bytes` to the engine."""
+
+SOURCE_COLUMNS = tuple(name for name in DOCUMENT.names if name not in ("id", "stream", "length_bytes"))
+"""What a source may yield; what it leaves out is null."""
+
+LEDGER = pa.schema(
+    [
+        pa.field("id", TEXT, nullable=False),
+        pa.field("path", TEXT),
+        pa.field("repo_name", TEXT),
+        pa.field("stream", TEXT, nullable=False),
+        pa.field("step", TEXT, nullable=False),
+        pa.field("reason", TEXT, nullable=False),
+        pa.field("of", TEXT),
+        pa.field("score", pa.float64()),
+    ]
+)
+"""A row for each dropped document: which step dropped it, why, because of which other document, with what score."""
+
+QUARANTINE = pa.schema(
+    [
+        pa.field("id", TEXT, nullable=False),
+        pa.field("path", TEXT),
+        pa.field("stream", TEXT, nullable=False),
+        pa.field("step", TEXT, nullable=False),
+        pa.field("error", TEXT, nullable=False),
+    ]
+)
+"""A row for each document that could not be read or made an op raise."""
+
+SAMPLE = pa.schema(
+    [
+        pa.field("id", TEXT, nullable=False),
+        pa.field("path", TEXT),
+        pa.field("repo_name", TEXT),
+        pa.field("stream", TEXT, nullable=False),
+        pa.field("step", TEXT, nullable=False),
+        pa.field("reason", TEXT, nullable=False),
+        pa.field("score", pa.float64()),
+        pa.field("content", TEXT),
+    ]
+)
+"""The text of a few dropped documents a reason, for people to look at."""
+
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<fim_prefix>",
+    "<fim_middle>",
+    "<fim_suffix>",
+    "<fim_pad>",
+    "<filename>",
+    "<gh_stars>",
+    "<issue_start>",
+    "<issue_comment>",
+    "<issue_closed>",
+    "<jupyter_start>",
+    "<jupyter_text>",
+    "<jupyter_code>",
+    "<jupyter_output>",
+    "<empty_output>",
+    "<commit_before>",
+    "<commit_msg>",
+    "<commit_after>",
+    "<reponame>",
+)
+"""StarCoder's special tokens; the place of each is its id in the vocabulary."""
+
+FIRST_MARKUP = 0xFDD0
+"""The first of the 32 Unicode noncharacters that stand for special tokens inside `content`."""
+LAST_MARKUP = 0xFDEF
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+MARKUP = {token: chr(FIRST_MARKUP + n) for n, token in enumerate(SPECIAL_TOKENS)}
+"""The character that carries each special token in `content`; spelled-out tokens are ordinary text."""
+
+_SPELLED = {ord(mark): token for token, mark in MARKUP.items()}
+
+
+def spell_out(text: str) -> str:
+    """`text` with every markup character spelled as the special token that it stands for."""
+    return text.translate(_SPELLED)

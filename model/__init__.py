@@ -1,0 +1,1 @@
+"""What learns from a corpus; the only package that imports torch."""
