@@ -107,17 +107,20 @@ def hexes(lanes: Lanes) -> pa.Array:
     return text_column(out, np.arange(rows + 1, dtype=np.int64) * (16 * width))
 
 
-def document_ids(stream: str, parts: list[pa.Array]) -> pa.Array:
-    """The ids of documents of a stream: 128 bits of hexadecimal made of the stream and these columns, in their order."""
+def document_lanes(stream: str, parts: list[pa.Array]) -> Lanes:
+    """A (rows, 2) array of the 128-bit ids of a stream's documents, made of the stream and these columns in order."""
     rows = len(parts[0])
     own = np.array([xxhash.xxh64_intdigest(stream.encode(), seed=int(seed)) for seed in _SEEDS], np.uint64)
     folded = np.concatenate([np.broadcast_to(own, (rows, 2)), *(digests(part) for part in parts)], axis=1)
-    width = folded.shape[1] * 8
+    data = np.ascontiguousarray(folded, "<u8").view(np.uint8).reshape(-1)
     out = np.empty((rows, 2), np.uint64)
-    _hash_values(
-        np.ascontiguousarray(folded, "<u8").view(np.uint8).reshape(-1), np.arange(rows + 1) * width, _SEEDS, out
-    )
-    return hexes(out)
+    _hash_values(data, np.arange(rows + 1) * (folded.shape[1] * 8), _SEEDS, out)
+    return out
+
+
+def document_ids(stream: str, parts: list[pa.Array]) -> pa.Array:
+    """The ids of a stream's documents as the 32 hexadecimal digits that users see."""
+    return hexes(document_lanes(stream, parts))
 
 
 def chances(ids: pa.Array, seed: int, salt: str = "") -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from unicodedata import combining, east_asian_width
 
 
 class EngineError(Exception):
@@ -27,9 +28,27 @@ class Refused(EngineError):
     exit_code = 2
 
 
+class CatalogueError(Refused, LookupError):
+    """An op's name that does not lead to one op: unknown, in a module that does not import, or taken twice.
+
+    `unknown` says which of these it is, and `near` is the nearest name that does lead to an op.
+    """
+
+    def __init__(self, message: str, unknown: bool = False, near: str | None = None) -> None:
+        self.unknown, self.near = unknown, near
+        super().__init__(message)
+
+
+SHOWN = 120
+"""Characters of a line that are shown; of a longer one, those around the mistake."""
+
+
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake at its place; `line` and `column` count from one, `length` is that of the caret line."""
+    """One mistake at its place; `line` and `column` count from one, `length` is that of the caret line.
+
+    Line 0 means that there are no lines to count: the mistake is the whole file's or stands in a `--set`.
+    """
 
     file: str
     line: int
@@ -40,16 +59,30 @@ class Mistake:
     hint: str = ""
 
     def __str__(self) -> str:
-        head = f"{self.file}:{self.line}:{self.column}: {self.message}"
-        number = f"{self.line:>4} | "
-        lines = [head]
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        lines = [f"{where}: {self.message}"]
+        gutter = f"{self.line or '':>4} | "
         if self.source:
-            shown = self.source.replace("\t", " ")
-            caret = " " * (self.column - 1) + "^" * max(1, min(self.length, len(shown) - self.column + 1))
-            lines += [number + shown, " " * len(number) + caret]
+            shown, start = self._window()
+            caret = _columns(shown[:start]) * " " + "^" * max(1, _columns(shown[start : start + self.length]))
+            lines += [gutter + shown, " " * len(gutter) + caret]
         if self.hint:
-            lines.append(" " * (len(number) - 2) + f"= {self.hint}")
+            lines.append(" " * (len(gutter) - 2) + f"= {self.hint}")
         return "\n".join(lines)
+
+    def _window(self) -> tuple[str, int]:
+        """What is shown of the line, and where in it the mistake begins."""
+        shown = "".join(c if c.isprintable() else " " for c in self.source)
+        start = min(self.column - 1, len(shown))
+        cut = max(0, min(start - SHOWN // 3, len(shown) - SHOWN))
+        if cut:
+            shown, start = "…" + shown[cut + 1 :], start - cut
+        return (shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"), start
+
+
+def _columns(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 class RecipeError(Refused):

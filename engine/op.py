@@ -13,9 +13,9 @@ import re
 import types
 import typing
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar, Union
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from engine.errors import OpError
-from engine.schema import LEDGER, TEXT
+from engine.schema import LEDGER, TEXT, VERDICT
 
 R = TypeVar("R", bound=str)
 Batch = pa.RecordBatch
@@ -162,6 +162,9 @@ def _contract(cls: type[Op], method: Any) -> Contract:
     writes: dict[str, pa.DataType] = {}
     reasons: tuple[str, ...] = ()
     if issubclass(cls, Filter):
+        if typing.get_origin(answer) is tuple:
+            written, answer = typing.get_args(answer)
+            writes = {k: _arrow_type(v) for k, v in typing.get_type_hints(written, include_extras=True).items()}
         reasons = _literals(answer)
         if not reasons:
             raise TypeError(
@@ -194,6 +197,8 @@ class Check:
     bound: pa.Array | float | None = None
     sign: str = ""
     """How score and bound stand to each other in a row that passes: `<=`, `>=`, `>`, or nothing."""
+    of: pa.Array | None = None
+    """For each row that fails, what it fails because of: another document's id, or a benchmark's item."""
 
 
 def _check(values: pa.Array, bound: pa.Array | float | None, fails: Any, sign: str) -> Check:
@@ -217,9 +222,9 @@ def more_than(values: pa.Array, bound: pa.Array | float | None) -> Check:
     return _check(values, bound, pc.less_equal, ">")
 
 
-def absent(found: pa.Array) -> Check:
-    """Fails where the column is true."""
-    return Check(pc.fill_null(found, False))
+def absent(found: pa.Array, of: pa.Array | None = None) -> Check:
+    """Fails where the column is true; `of` names the cause in rows that fail."""
+    return Check(pc.fill_null(found, False), of=of)
 
 
 class Reasons(Generic[R]):
@@ -243,6 +248,16 @@ class Reasons(Generic[R]):
             out[failed] = np.nan if check.score is None else _floats(check.score)[failed]
         return pa.array(out, mask=np.isnan(out))
 
+    def of(self) -> pa.Array:
+        """For dropped rows what the failed check names as the cause; null elsewhere."""
+        if all(check.of is None for check in self.checks.values()):
+            return pa.nulls(self.rows, TEXT)
+        out = np.full(self.rows, None, object)
+        for check in reversed(list(self.checks.values())):
+            failed = np.asarray(check.failed)
+            out[failed] = None if check.of is None else np.asarray(check.of.to_pylist(), object)[failed]
+        return pa.array(out, TEXT)
+
 
 def _floats(values: pa.Array) -> Any:
     return np.asarray(values.cast(pa.float64()).fill_null(float("nan")))
@@ -254,27 +269,36 @@ def reasons(**checks: Check) -> Reasons[Any]:
 
 
 class Filter(Op):
-    """Keeps or drops each document: `drop(columns)` answers why, or None to keep."""
+    """Keeps or drops each document: `drop(columns)` answers why, or None to keep.
+
+    A filter that finds out something worth keeping writes it too: over whole columns it may answer
+    `tuple[TypedDict, Reasons[...]]`, the columns written and the verdict.
+    """
 
     method: ClassVar[str] = "drop"
 
     @abstractmethod
     def drop(self, *columns: Any, **named: Any) -> Any: ...
 
-    def judge(self, batch: Batch) -> Reasons[Any]:
-        """The reasons for each row of a batch; the batch itself is not changed."""
+    def judge(self, batch: Batch) -> tuple[Batch, Reasons[Any]]:
+        """The batch, with what the filter writes, and the reasons for each of its rows; no row has gone yet."""
         columns = read_columns(self, batch)
         if self.contract.columns:
-            return self.drop(*columns)
+            answer = self.drop(*columns)
+            if not self.contract.writes:
+                return batch, answer
+            written, verdict = answer
+            return with_columns(batch, {k: _as_column(written[k], t) for k, t in self.contract.writes.items()}), verdict
         rows = zip(*(c.to_pylist() for c in columns), strict=True)
         given = np.array([self.drop(*row) or "" for row in rows], dtype=object)
-        return Reasons(batch.num_rows, {r: Check(pa.array(given == r, pa.bool_())) for r in self.contract.reasons})
+        checks = {r: Check(pa.array(given == r, pa.bool_())) for r in self.contract.reasons}
+        return batch, Reasons(batch.num_rows, checks)
 
     def run(self, batch: Batch, ledger: Ledger) -> Batch:
         """The rows that are kept; the others are entered in the ledger. What a worker does with a batch."""
-        verdict = self.judge(batch)
+        batch, verdict = self.judge(batch)
         reason = verdict.reason()
-        ledger.drop(self.name(), batch, reason, verdict.score())
+        ledger.drop(self.name(), batch, reason, verdict.score(), verdict.of())
         return batch.filter(reason.is_null())
 
 
@@ -397,22 +421,58 @@ class Source(Op):
 # --- global ops, gathers and jobs ---------------------------------------------------------------------------------
 
 
-class Global(Op):
-    """Decides by looking at all documents: `sketch` each, `match` those that meet, say which are dropped.
+class Exchange(Protocol):
+    """What a global op may ask of the sketches that all shards took: read by partition, in bounded memory.
 
-    `sketch(columns)` answers a TypedDict of columns, a record for each document, of which `key` (64-bit) says which
-    documents may meet. All records of a key come to one `match(met)`, with the engine's columns `document`
-    (16 bytes, the id's own), `shard` and `row` beside them. It answers verdicts: `shard, row, reason, of, score`.
+    A partition is a range of keys. Records are numbered by shard (a dense number) and index (the record's place in the
+    shard's sketch); documents that an earlier global op dropped are left out.
+    """
+
+    shards: int
+
+    def match(self, work: Callable[[Meeting], pa.Table], columns: Sequence[str]) -> list[pa.Table]:
+        """The answers of `work` for every partition, in the order of keys."""
+        ...
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """The records of one partition whose key another record has too, in the order of key, shard and index."""
+
+    keys: Any
+    """uint64, one a record."""
+    shard: Any
+    """int32: the number of the record's shard."""
+    row: Any
+    """int64: where the record's document stands in its shard."""
+    documents: pa.Table
+    """The columns of the sketch asked for, and `id`, a row for each record."""
+
+
+class Global(Op):
+    """Decides by looking at all documents: `sketch` each, then `match` those that meet, and say which are dropped.
+
+    `sketch(columns)` answers a TypedDict of columns with a row for each document. Its column `key`, a 64-bit number or
+    a list of them, says which documents meet: those that have a key in common. `match` is called once for each
+    partition of the keys and answers verdicts (see `VERDICT`). An op whose verdicts take more than one round defines
+    `verdicts` instead, which is given the whole exchange.
     """
 
     method: ClassVar[str] = "sketch"
     reasons: ClassVar[tuple[str, ...]] = ()
+    compares: ClassVar[tuple[str, ...]] = ()
+    """The sketch's columns that `match` reads."""
 
     @abstractmethod
     def sketch(self, *columns: Any, **named: Any) -> Any: ...
 
-    @abstractmethod
-    def match(self, met: pa.Table) -> pa.Table: ...
+    def match(self, meeting: Meeting) -> pa.Table:
+        """The verdicts on the documents of one partition."""
+        raise NotImplementedError
+
+    def verdicts(self, exchange: Exchange) -> pa.Table:
+        """The verdicts on all documents."""
+        return pa.concat_tables([VERDICT.empty_table(), *exchange.match(self.match, self.compares)])
 
 
 class Job(Op):

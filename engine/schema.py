@@ -36,10 +36,16 @@ DOCUMENT = pa.schema(
         pa.field("star_events_count", pa.int64()),
     ]
 )
-"""Every document's columns. `id` is the document's for life; a source leaves `id`, `stream` and `length_bytes` to the engine."""
+"""Every document's columns. `id` is for life; a source leaves `id`, `stream` and `length_bytes` to the engine."""
 
 SOURCE_COLUMNS = tuple(name for name in DOCUMENT.names if name not in ("id", "stream", "length_bytes"))
 """What a source may yield; what it leaves out is null."""
+
+ROLL = tuple(name for name in DOCUMENT.names if name != "content")
+"""The columns of a document that the roll of a stage repeats beside its measures, for all documents read."""
+
+TEXT_ROW = "text_row"
+"""The roll's column that says where a document's text stands for the next pass; null where it was dropped."""
 
 LEDGER = pa.schema(
     [
@@ -65,6 +71,17 @@ QUARANTINE = pa.schema(
     ]
 )
 """A row for each document that could not be read or made an op raise."""
+
+VERDICT = pa.schema(
+    [
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("reason", TEXT, nullable=False),
+        pa.field("of", TEXT),
+        pa.field("score", pa.float64()),
+    ]
+)
+"""What a global op answers: drop the document at this row of this shard, why, and because of which other."""
 
 SAMPLE = pa.schema(
     [
