@@ -29,8 +29,9 @@ from engine.plan import Chain, Plan
 from engine.pool import Pool
 from engine.publish import publish
 from engine.report import Report, make_report
-from engine.sketches import SketchExchange, SketchFile
-from engine.stage import Stage, Task, Work, receipt_url, run_shard
+from engine.schema import DUPLICATE, VERDICT
+from engine.sketches import SketchFile, StoredExchange, StoredSketches
+from engine.stage import ShardText, Stage, Task, Work, receipt_url, run_shard
 
 Receipt = dict[str, Any]
 
@@ -281,7 +282,13 @@ class _Run:
                     )
                 )
                 owners.append((folder, name))
-        verdicts = op.verdicts(SketchExchange(tuple(files), self._run_all))
+        scratch = storage.join(folders[0], "scratch", work.step)
+        texts = tuple(
+            ShardText(task) for flow in flows for task in self._tasks(replace(flow, at=flow.at + 1)) if task.before
+        )
+        exchange = StoredExchange(StoredSketches(tuple(files)), scratch, self._run_all, texts)
+        verdicts = op.verdicts(exchange)
+        storage.remove(scratch)
         self._write_verdicts(verdicts, work, owners)
         for url in done:
             storage.write_json(url, {"fingerprint": fingerprint, "step": work.step, "dropped": verdicts.num_rows})
@@ -295,6 +302,9 @@ class _Run:
     @staticmethod
     def _forget_verdicts(folder: str, keep: list[str]) -> None:
         """Takes back what steps other than those to keep said in an earlier run."""
+        for step in storage.names(storage.join(folder, "duplicates")):
+            if step not in keep:
+                storage.remove(storage.join(folder, "duplicates", step))
         place = storage.join(folder, "verdicts")
         for name in storage.names(place):
             url = storage.join(place, name)
@@ -308,11 +318,12 @@ class _Run:
                 elif kept.num_rows < table.num_rows:
                     storage.write_parquet(url, kept)
 
-    def _run_all(self, work: Callable[[Any], pa.Table], items: list[Any]) -> list[pa.Table]:
-        answers: list[Any] = [None] * len(items)
+    def _run_all(self, work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
         if len(items) == 1:
             return [work(items[0])]
-        for n, answer in self.pool.map(work, items, Resources(), False):
+        answers: list[Any] = [None] * len(items)
+        # Kernels leave Python's lock alone.
+        for n, answer in self.pool.map(work, items, Resources(), True):
             answers[n] = answer
         return answers
 
@@ -324,10 +335,14 @@ class _Run:
         shard = verdicts.column("shard").to_numpy()
         for number in np.unique(shard):
             lo, hi = np.searchsorted(shard, [number, number + 1])
-            part = verdicts.slice(lo, hi - lo).drop_columns(["shard"])
+            part = verdicts.slice(lo, hi - lo)
+            folder, name = owners[number]
+            if "exact" in part.schema.names:
+                details = part.rename_columns({"of": "kept", "score": "similarity"}).select(DUPLICATE.names)
+                storage.write_parquet(storage.join(folder, "duplicates", work.step, f"{name}.parquet"), details)
+            part = part.select([n for n in VERDICT.names if n != "shard"])
             step = pa.repeat(pa.scalar(work.step, pa.large_string()), hi - lo)
             part = part.append_column("step", step)
-            folder, name = owners[number]
             url = storage.join(folder, "verdicts", f"{name}.parquet")
             if storage.exists(url):
                 part = pa.concat_tables([storage.read_parquet(url), part], promote_options="default").sort_by("row")

@@ -421,32 +421,60 @@ class Source(Op):
 # --- global ops, gathers and jobs ---------------------------------------------------------------------------------
 
 
-class Exchange(Protocol):
-    """What a global op may ask of the sketches that all shards took: read by partition, in bounded memory.
-
-    A partition is a range of keys. Records are numbered by shard (a dense number) and index (the record's place in the
-    shard's sketch); documents that an earlier global op dropped are left out.
-    """
-
-    shards: int
-
-    def match(self, work: Callable[[Meeting], pa.Table], columns: Sequence[str]) -> list[pa.Table]:
-        """The answers of `work` for every partition, in the order of keys."""
-        ...
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """The records of one partition whose key another record has too, in the order of key, shard and index."""
+class Meeting(Protocol):
+    """The records of one partition whose key another record has too, in the order of key, shard and place."""
 
     keys: Any
     """uint64, one a record."""
     shard: Any
     """int32: the number of the record's shard."""
-    row: Any
-    """int64: where the record's document stands in its shard."""
-    documents: pa.Table
-    """The columns of the sketch asked for, and `id`, a row for each record."""
+    place: Any
+    """int64: the place of the record's document in the shard's sketches."""
+
+    def fetch(self, columns: Sequence[str]) -> pa.Table:
+        """The sketches of the records' documents; beside the op's own columns there are `id` and `row`."""
+        ...
+
+
+class Sketches(Protocol):
+    """The sketches of all shards; it travels to workers, and reads only what is asked for."""
+
+    shards: Sequence[Any]
+
+    def fetch(self, shard: Any, place: Any, columns: Sequence[str]) -> pa.Table:
+        """The sketches of documents named by shard and place, in the order given."""
+        ...
+
+    def read(self, shard: int, columns: Sequence[str]) -> pa.Table:
+        """The sketches of one shard, in the order of its documents."""
+        ...
+
+
+Texts = Iterator[tuple[pa.Array, Any, Any]]
+"""Pieces of a shard's text: a column of it, the places wanted in this column, and which of the wanted rows they are."""
+
+
+class Exchange(Protocol):
+    """What a global op may ask while it decides: work over the sketches and texts of all shards, in bounded memory.
+
+    Documents that an earlier global op dropped are left out. Answers come in the order of what was asked.
+    """
+
+    sketches: Sketches
+    scratch: str
+    """A folder for files that workers hand on to one another."""
+
+    def match(self, work: Callable[[Meeting], Any]) -> list[Any]:
+        """The answer of `work` for every partition of the keys."""
+        ...
+
+    def map(self, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """The answer of `work` for every item."""
+        ...
+
+    def texts(self, work: Callable[[int, Texts], Any], wanted: Sequence[tuple[int, Any]]) -> list[Any]:
+        """The answer of `work` for each shard and its rows wanted, ascending: it is given the shard and their text."""
+        ...
 
 
 class Global(Op):
@@ -454,14 +482,13 @@ class Global(Op):
 
     `sketch(columns)` answers a TypedDict of columns with a row for each document. Its column `key`, a 64-bit number or
     a list of them, says which documents meet: those that have a key in common. `match` is called once for each
-    partition of the keys and answers verdicts (see `VERDICT`). An op whose verdicts take more than one round defines
-    `verdicts` instead, which is given the whole exchange.
+    partition of the keys and answers verdicts (see `engine.schema.VERDICT`). An op whose verdicts take more than one
+    round defines `verdicts` instead, which is given the whole exchange; it may add the columns of
+    `engine.schema.DUPLICATE_DETAILS` to its verdicts, and the run then keeps a table of duplicates.
     """
 
     method: ClassVar[str] = "sketch"
     reasons: ClassVar[tuple[str, ...]] = ()
-    compares: ClassVar[tuple[str, ...]] = ()
-    """The sketch's columns that `match` reads."""
 
     @abstractmethod
     def sketch(self, *columns: Any, **named: Any) -> Any: ...
@@ -472,7 +499,7 @@ class Global(Op):
 
     def verdicts(self, exchange: Exchange) -> pa.Table:
         """The verdicts on all documents."""
-        return pa.concat_tables([VERDICT.empty_table(), *exchange.match(self.match, self.compares)])
+        return pa.concat_tables([VERDICT.empty_table(), *exchange.match(self.match)])
 
 
 class Job(Op):

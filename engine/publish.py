@@ -48,6 +48,14 @@ def publish(out: str, stages: Stages) -> dict[str, list[dict[str, Any]]]:
                         place = "/".join(["stages", stage.folder, folder, receipt["files"][key]])
                         size = receipt["file_bytes"][key]
                         manifest[kind].append({"name": f"{name}.parquet", "place": place, "bytes": size})
+        for stage, _ in passes:
+            for step in storage.names(storage.join(out, "stages", stage.folder, "duplicates")):
+                folder = storage.join(out, "stages", stage.folder, "duplicates", step)
+                for name in storage.names(folder):
+                    size = storage.file_info(storage.join(folder, name)).bytes
+                    place = "/".join(["stages", stage.folder, "duplicates", step, name])
+                    shown = f"{stream}-{name.removesuffix('.parquet')}-{step.replace('#', '-')}.parquet"
+                    manifest["duplicates"].append({"name": shown, "place": place, "bytes": size})
         url = storage.join(out, "stages", passes[0][0].folder, "chosen_samples.parquet")
         storage.write_parquet(url, _samples(out, passes))
         place = "/".join(["stages", passes[0][0].folder, "chosen_samples.parquet"])

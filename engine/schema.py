@@ -83,6 +83,32 @@ VERDICT = pa.schema(
 )
 """What a global op answers: drop the document at this row of this shard, why, and because of which other."""
 
+DUPLICATE_DETAILS = pa.schema(
+    [
+        pa.field("exact", pa.bool_()),
+        pa.field("bands_shared", pa.int32()),
+        pa.field("cluster_size", pa.int64()),
+        pa.field("dropped", TEXT),
+        pa.field("dropped_path", TEXT),
+        pa.field("kept_path", TEXT),
+    ]
+)
+"""What a verdict on a near-duplicate says besides."""
+
+DUPLICATE = pa.schema(
+    [
+        pa.field("dropped", TEXT, nullable=False),
+        pa.field("kept", TEXT, nullable=False),
+        pa.field("similarity", pa.float64()),
+        pa.field("exact", pa.bool_()),
+        pa.field("bands_shared", pa.int32()),
+        pa.field("cluster_size", pa.int64()),
+        pa.field("dropped_path", TEXT),
+        pa.field("kept_path", TEXT),
+    ]
+)
+"""A row for each near-duplicate dropped: the document kept in its place, and how alike they are."""
+
 SAMPLE = pa.schema(
     [
         pa.field("id", TEXT, nullable=False),

@@ -9,9 +9,8 @@ partitions, and memory is the partition's.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,7 @@ import pyarrow as pa
 
 from engine import storage
 from engine.columns import one_array
-from engine.op import Batch, Meeting
-from engine.schema import TEXT
+from engine.op import Batch, Texts
 
 PARTITION_KEYS = 8 << 20
 """Keys of a partition: with their sketches of some 100 bytes they stay under 1 GB."""
@@ -42,7 +40,7 @@ def write_sketch(folder: str, shard: str, batches: list[Batch]) -> str:
         else:
             valid = np.asarray(column.is_valid())
             values, index = np.asarray(column.drop_null()), np.flatnonzero(valid)
-        order = np.lexsort((index, values))
+        order = np.argsort(values)
         keys = np.empty(len(values), _KEY)
         keys["key"], keys["index"] = values[order], index[order]
         table = table.drop_columns(["key"])
@@ -82,98 +80,124 @@ class SketchFile:
 
 
 @dataclass(frozen=True)
-class Slice:
-    """One partition of an exchange: the keys from `low` up to `high`, of these shards."""
+class StoredSketches:
+    """The sketches of all shards, as files."""
 
-    files: tuple[SketchFile, ...]
-    low: int
-    high: int
-    columns: tuple[str, ...]
+    shards: tuple[SketchFile, ...]
 
+    def read(self, shard: int, columns: Sequence[str]) -> pa.Table:
+        """The sketches of one shard, in the order of its documents."""
+        return open_sketch(self.shards[shard].folder, self.shards[shard].shard).select(list(columns))
 
-def meeting(part: Slice) -> Meeting:
-    """The records of a partition that meet another."""
-    keys, shards, indexes = [], [], []
-    for number, file in enumerate(part.files):
-        held = open_keys(file.folder, file.shard)
-        # The bounds are 64-bit and the last is open, so they are compared as such.
-        lo = np.searchsorted(held["key"], np.uint64(part.low), "left")
-        hi = np.searchsorted(held["key"], np.uint64(part.high - 1), "right")
-        if hi > lo:
-            keys.append(held["key"][lo:hi])
-            indexes.append(held["index"][lo:hi].astype(np.int64))
-            shards.append(np.full(hi - lo, number, np.int32))
-    if not keys:
-        return _empty(part)
-    key, shard, index = np.concatenate(keys), np.concatenate(shards), np.concatenate(indexes)
-    if any(f.verdicts for f in part.files):
-        alive = _alive(part, shard, index)
-        key, shard, index = key[alive], shard[alive], index[alive]
-    order = np.argsort(key, kind="stable")
-    key, shard, index = key[order], shard[order], index[order]
-    same = key[1:] == key[:-1]
-    meets = np.zeros(len(key), bool)
-    meets[1:] |= same
-    meets[:-1] |= same
-    key, shard, index = key[meets], shard[meets], index[meets]
-    if not len(key):
-        return _empty(part)
-    documents = fetch(part.files, shard, index, ("id", "row", *part.columns))
-    row = documents.column("row").to_numpy()
-    return Meeting(key, shard, row, documents.drop_columns(["row"]))
-
-
-def fetch(files: Sequence[SketchFile], shard: Any, index: Any, columns: Sequence[str]) -> pa.Table:
-    """The sketches of documents named by shard and place, in the order given."""
-    order = np.argsort(shard, kind="stable")
-    parts = []
-    for number in np.unique(shard):
-        rows = index[order][shard[order] == number]
-        table = open_sketch(files[number].folder, files[number].shard).select(list(dict.fromkeys(columns)))
-        parts.append(table.take(pa.array(rows)))
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
-    return pa.concat_tables(parts).combine_chunks().take(pa.array(back))
-
-
-def _alive(part: Slice, shard: Any, index: Any) -> Any:
-    alive = np.ones(len(shard), bool)
-    for number, file in enumerate(part.files):
-        mine = np.flatnonzero(shard == number) if file.verdicts else ()
-        if file.verdicts and len(mine):
-            lost = storage.read_parquet(file.verdicts, ["row"]).column("row").to_numpy()
-            rows = open_sketch(file.folder, file.shard).column("row").to_numpy()[index[mine]]
-            alive[mine[np.isin(rows, lost)]] = False
-    return alive
-
-
-def _empty(part: Slice) -> Meeting:
-    none = np.zeros(0, np.int64)
-    documents = pa.table({"id": pa.array([], TEXT)} | {c: pa.nulls(0) for c in part.columns})
-    return Meeting(none.astype(np.uint64), none.astype(np.int32), none, documents)
-
-
-def _work(job: tuple[Callable[[Meeting], pa.Table], Slice]) -> pa.Table:
-    work, part = job
-    return work(meeting(part))
+    def fetch(self, shard: Any, place: Any, columns: Sequence[str]) -> pa.Table:
+        """The sketches of documents named by shard and place, in the order given."""
+        if not len(shard):
+            return self.read(0, columns).slice(0, 0)
+        order = np.argsort(shard, kind="stable")
+        ends = np.flatnonzero(np.diff(shard[order])) + 1
+        parts = []
+        for rows in np.split(order, ends):
+            parts.append(self.read(int(shard[rows[0]]), columns).take(pa.array(place[rows])))
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return pa.concat_tables(parts).combine_chunks().take(pa.array(back))
 
 
 @dataclass(frozen=True)
-class SketchExchange:
-    """The exchange over the sketches of these shards, worked on by `run`, which maps a function over items."""
+class Slice:
+    """One partition of an exchange: the keys from `low` up to, but without, `high`."""
 
-    files: tuple[SketchFile, ...]
-    run: Callable[[Callable[[Any], pa.Table], list[Any]], list[pa.Table]]
+    sketches: StoredSketches
+    low: int
+    high: int
 
-    @property
-    def shards(self) -> int:
-        """How many shards there are."""
-        return len(self.files)
 
-    def match(self, work: Callable[[Meeting], pa.Table], columns: Sequence[str]) -> list[pa.Table]:
-        """The answers of `work` for every partition, in the order of keys."""
-        total = sum(storage.file_info(storage.join(f.folder, f"{f.shard}.keys")).bytes for f in self.files)
+@dataclass(frozen=True)
+class Met:
+    """The records of a partition that meet another (`engine.op.Meeting`)."""
+
+    sketches: StoredSketches
+    keys: Any
+    shard: Any
+    place: Any
+
+    def fetch(self, columns: Sequence[str]) -> pa.Table:
+        """The sketches of the records' documents."""
+        return self.sketches.fetch(self.shard, self.place, columns)
+
+
+def meet(part: Slice) -> Met:
+    """The records of a partition that meet another, in the order of key, shard and place."""
+    keys, shards, places = [], [], []
+    for number, file in enumerate(part.sketches.shards):
+        held = open_keys(file.folder, file.shard)
+        lo = np.searchsorted(held["key"], np.uint64(part.low), "left")
+        hi = np.searchsorted(held["key"], np.uint64(part.high - 1), "right")
+        mine, place = held["key"][lo:hi], held["index"][lo:hi].astype(np.int64)
+        if file.verdicts and hi > lo:
+            lost = storage.read_parquet(file.verdicts, ["row"]).column("row").to_numpy()
+            rows = open_sketch(file.folder, file.shard).column("row").to_numpy()
+            alive = ~np.isin(rows, lost)[place]
+            mine, place = mine[alive], place[alive]
+        keys.append(mine)
+        places.append(place)
+        shards.append(np.full(len(mine), number, np.int32))
+    key = np.concatenate([np.zeros(0, np.uint64), *keys])
+    shard = np.concatenate([np.zeros(0, np.int32), *shards])
+    place = np.concatenate([np.zeros(0, np.int64), *places])
+    order = np.argsort(key)
+    same = key[order[1:]] == key[order[:-1]]
+    meets = np.zeros(len(key), bool)
+    meets[1:] |= same
+    meets[:-1] |= same
+    chosen = order[meets]
+    # The sort above is not stable; of the few records that are left the order is settled here.
+    chosen = chosen[np.lexsort((place[chosen], shard[chosen], key[chosen]))]
+    return Met(part.sketches, key[chosen], shard[chosen], place[chosen])
+
+
+def _match(job: tuple[Callable[[Any], Any], Slice]) -> Any:
+    work, part = job
+    return work(meet(part))
+
+
+def _texts(job: tuple[Callable[[int, Texts], Any], int, Any, Any]) -> Any:
+    work, shard, rows, text = job
+    return work(shard, _wanted(text(), rows))
+
+
+def _wanted(texts: Iterator[pa.Array], rows: Any) -> Texts:
+    at = 0
+    for column in texts:
+        lo, hi = np.searchsorted(rows, [at, at + len(column)])
+        if hi > lo:
+            yield column, rows[lo:hi] - at, np.arange(lo, hi)
+        at += len(column)
+
+
+@dataclass(frozen=True)
+class StoredExchange:
+    """The exchange over these sketches (`engine.op.Exchange`)."""
+
+    sketches: StoredSketches
+    scratch: str
+    run: Callable[[Callable[[Any], Any], list[Any]], list[Any]]
+    """Maps a function over items, in workers."""
+    text: tuple[Callable[[], Iterator[pa.Array]], ...]
+    """For each shard what reads its text again, as columns in the order of its rows; it travels to workers."""
+
+    def match(self, work: Callable[[Any], Any]) -> list[Any]:
+        """The answer of `work` for every partition of the keys."""
+        files = self.sketches.shards
+        total = sum(storage.file_info(storage.join(f.folder, f"{f.shard}.keys")).bytes for f in files)
         parts = max(1, -(-total // (_KEY.itemsize * PARTITION_KEYS)))
         edges = [(n << 64) // parts for n in range(parts + 1)]
-        slices = [Slice(self.files, edges[n], edges[n + 1], tuple(columns)) for n in range(parts)]
-        return self.run(partial(_work), [(work, part) for part in slices])
+        return self.run(_match, [(work, Slice(self.sketches, edges[n], edges[n + 1])) for n in range(parts)])
+
+    def map(self, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """The answer of `work` for every item."""
+        return self.run(work, list(items))
+
+    def texts(self, work: Callable[[int, Texts], Any], wanted: Sequence[tuple[int, Any]]) -> list[Any]:
+        """The answer of `work` for each shard and its rows wanted, ascending."""
+        return self.run(_texts, [(work, shard, rows, self.text[shard]) for shard, rows in wanted])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,17 @@ def run_shard(task: Task) -> dict[str, Any]:
     """The receipt of a shard that has been run: counts, files with their bytes, seconds; its files lie in the stage."""
     compile_kernels([work.op for work in (*task.stage.steps, *task.stage.sketches)])
     return _ShardRun(task).run()
+
+
+@dataclass(frozen=True)
+class ShardText:
+    """Reads the text that a task would read, as columns in the order of its rows."""
+
+    task: Task
+
+    def __call__(self) -> Iterator[pa.Array]:
+        for batch in _ShardRun(self.task).texts_again(["content"]):
+            yield batch.column("content")
 
 
 def receipt_url(folder: str, shard: str) -> str:
@@ -268,7 +279,7 @@ class _ShardRun:
         self._count("text", "text").rows = len(where)
         verdicts = storage.read_parquet(self.task.verdicts) if self.task.verdicts else None
         clock, at, met = time.thread_time(), 0, 0
-        for texts in self._texts(roll.schema.names):
+        for texts in self.texts_again(None, roll.schema.names):
             lo, hi = np.searchsorted(where, [at, at + texts.num_rows])
             wanted = where[lo:hi] - at
             at += texts.num_rows
@@ -288,7 +299,8 @@ class _ShardRun:
         if met != len(where):
             raise RunError(f"{self.shard.name}: the input changed while the run was under way; run again")
 
-    def _texts(self, known: list[str]) -> Iterator[Batch]:
+    def texts_again(self, columns: list[str] | None, known: Sequence[str] = ()) -> Iterator[Batch]:
+        """The text, and all that lies beside it but the columns known, of every row that the pass before saw."""
         if self.task.text is None:
             for raw in self.stage.source.read(self.shard, Losses(), frozenset(["content"])):
                 content, _ = without_markup(_text(one_array(raw.column("content"))))
@@ -296,10 +308,9 @@ class _ShardRun:
             return
         with storage.open_read(storage.join(self.task.text, "text", f"{self.shard.name}.parquet")) as file:
             parquet = pq.ParquetFile(file, pre_buffer=False)
-            columns = [n for n in parquet.schema_arrow.names if n not in known]
+            columns = columns or [n for n in parquet.schema_arrow.names if n not in known]
             for group in range(parquet.num_row_groups):
-                for batch in parquet.read_row_group(group, columns=columns, use_threads=False).to_batches():
-                    yield batch
+                yield from parquet.read_row_group(group, columns=columns, use_threads=False).to_batches()
 
     def _apply(self, positions: Any, batch: Batch, verdicts: pa.Table | None) -> tuple[Any, Batch]:
         if verdicts is None or not batch.num_rows:

@@ -1,0 +1,206 @@
+"""What a plan will cost, from a small probe of the real input: rows, bytes, memory and time.
+
+The probe runs the first pass over pieces of a few shards, chosen evenly over the whole list by size, and scales each
+figure by the bytes of input. It is meant to be within a factor of two.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from engine import storage
+from engine.op import Shard
+from engine.plan import Chain, Plan
+from engine.pool import cores
+from engine.report import size
+from engine.sketches import PARTITION_KEYS
+from engine.stage import Stage, Task, run_shard
+
+PROBE_SECONDS = 6.0
+"""Time that a probe of one stream may take, the first shard apart."""
+PROBE_SHARDS = 8
+START_SECONDS = 2.0
+"""What starting workers takes: a process imports Arrow and loads the kernels."""
+BASE_MEMORY = 220 << 20
+"""What a worker holds before it has any data."""
+
+
+@dataclass
+class StageCost:
+    """One pass and what it will cost."""
+
+    stream: str
+    number: int
+    reads: str
+    steps: list[str]
+    sketches: list[str]
+    leaves: str
+    shards: int
+    input_bytes: int
+    rows: int = 0
+    rows_kept: int = 0
+    bytes_written: int = 0
+    worker_seconds: float = 0.0
+    peak_memory: int = 0
+
+
+@dataclass
+class Cost:
+    """What a plan will cost in all."""
+
+    stages: list[StageCost] = field(default_factory=list)
+    workers: int = 1
+    seconds: float = 0.0
+    rows: int = 0
+    rows_kept: int = 0
+    input_bytes: int = 0
+    bytes_written: int = 0
+    peak_memory: int = 0
+    probed: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """The cost as plain values."""
+        return asdict(self)
+
+
+def estimate(plan: Plan, probe: bool = True, workers: int | None = None) -> Cost:
+    """The cost of a plan on this machine; without a probe only what can be told from the listing of the input."""
+    cost = Cost(workers=workers or cores(), probed=probe)
+    with tempfile.TemporaryDirectory(prefix="engine-probe-") as folder:
+        for chain in plan.chains:
+            shards = sorted(chain.stages[0].source.shards(), key=lambda s: s.name)
+            cost.stages += _stages(chain, shards, storage.join(folder, chain.stream) if probe else None)
+    # A pass cannot be faster than its largest shard.
+    for stage in cost.stages:
+        cost.seconds += stage.worker_seconds / max(1, min(cost.workers, stage.shards))
+    cost.seconds += START_SECONDS if probe else 0
+    first = [s for s in cost.stages if s.number == 1]
+    last = {s.stream: s for s in cost.stages}.values()
+    cost.rows, cost.input_bytes = sum(s.rows for s in first), sum(s.input_bytes for s in first)
+    cost.rows_kept = sum(s.rows_kept for s in last)
+    cost.bytes_written = sum(s.bytes_written for s in last)
+    cost.peak_memory = max((s.peak_memory for s in cost.stages), default=0)
+    return cost
+
+
+def _stages(chain: Chain, shards: list[Shard], folder: str | None) -> list[StageCost]:
+    total = sum(s.bytes for s in shards)
+    costs = [_described(chain, stage, len(shards), total) for stage in chain.stages]
+    if folder is None or not shards:
+        return costs
+    probed, receipts = 0, []
+    began = time.monotonic()
+    for shard in _spread(shards):
+        receipts.append((shard, _probe(chain.stages[0], shard, folder)))
+        probed += shard.bytes
+        if time.monotonic() - began > PROBE_SECONDS:
+            break
+    scale = total / max(probed, 1)
+    first = costs[0]
+    first.rows = round(sum(r["read"] for _, r in receipts) * scale)
+    kept = round(sum(r["kept"] for _, r in receipts) * scale)
+    text = sum(v[1] for _, r in receipts for v in r["languages_kept"].values()) * scale
+    first.worker_seconds = sum(r["cpu_seconds"] for _, r in receipts) * scale
+    written = sum(sum(r["file_bytes"].values()) for _, r in receipts) * scale
+    documents = sum(r["file_bytes"].get("text", 0) for _, r in receipts) * scale
+    first.rows_kept, first.bytes_written = kept, round(documents or written)
+    first.peak_memory = BASE_MEMORY + max(3 * min(_text_of(r), 64 << 20) for _, r in receipts)
+    for before, cost, stage in zip(costs, costs[1:], chain.stages[1:], strict=False):
+        cost.rows, cost.rows_kept, cost.peak_memory = before.rows_kept, before.rows_kept, first.peak_memory
+        # What a later pass does is read and write text; both are known limits of zstd and Parquet on one core.
+        cost.worker_seconds = text / 450e6 + (text / 230e6 if stage.leaves != "rows" else 0)
+        cost.bytes_written = round(documents) if documents else round(text * _ratio(receipts))
+    return costs
+
+
+def _described(chain: Chain, stage: Stage, shards: int, total: int) -> StageCost:
+    source = chain.stages[0].source.name()
+    reads = source if stage.number == 1 else f"{source} again" if stage.text_stage is None else f"text of {stage.text_stage}"
+    before = chain.boundaries[stage.number - 2] if stage.number > 1 else None
+    applied = [f"apply {w.step}" for w in (*before.own, *before.joint)] if before else []
+    return StageCost(
+        stage.stream,
+        stage.number,
+        reads,
+        [*applied, *(w.step for w in stage.steps)],
+        [w.step for w in stage.sketches],
+        stage.leaves,
+        shards,
+        total,
+    )
+
+
+def _spread(shards: list[Shard]) -> list[Shard]:
+    """A few shards that stand for all: evenly placed in the order of their sizes, the middle ones first."""
+    ordered = sorted((s for s in shards if s.bytes), key=lambda s: (s.bytes, s.name)) or shards
+    count = min(PROBE_SHARDS, len(ordered))
+    chosen = [ordered[(2 * n + 1) * len(ordered) // (2 * count)] for n in range(count)]
+    return sorted(chosen, key=lambda s: abs(ordered.index(s) - len(ordered) // 2))
+
+
+def _probe(stage: Stage, shard: Shard, folder: str) -> dict[str, Any]:
+    return run_shard(Task(replace(stage, sketches=stage.sketches), shard, folder, "probe"))
+
+
+def _text_of(receipt: dict[str, Any]) -> int:
+    return int(receipt["text_bytes"])
+
+
+def _ratio(receipts: list[tuple[Shard, dict[str, Any]]]) -> float:
+    """Bytes on disk for a byte of text: the input's own ratio where it is compressed, else that of zstd on code."""
+    read = sum(r["text_bytes"] for _, r in receipts)
+    given = sum(s.bytes for s, _ in receipts)
+    return given / read if read and given < 0.7 * read else 0.28
+
+
+def describe(plan: Plan, cost: Cost) -> str:
+    """The plan and its cost for people: the passes with their steps and shards, then the totals."""
+    lines = [f"{plan.recipe.name}: {len(cost.stages)} passes, {cost.workers} workers", ""]
+    for stage in cost.stages:
+        lines.append(f"{stage.stream} {stage.number}  {stage.reads}  ({stage.shards:,} shards)")
+        lines += _wrapped([*stage.steps, *(f"sketch {s}" for s in stage.sketches)])
+        what = {"rows": "leaves rows and sketches, no text", "text": "leaves the text once", "documents": "writes documents"}
+        told = f"      {what[stage.leaves]}"
+        if cost.probed:
+            told += (
+                f"; {stage.rows:,} rows, {size(stage.bytes_written)}, {stage.worker_seconds:.1f} s of one core, "
+                f"{size(stage.peak_memory)} a worker"
+            )
+        lines.append(told)
+    for job in plan.jobs:
+        lines.append(f"then  {job.name}")
+    boundaries = [s for stage in cost.stages for s in stage.sketches]
+    if boundaries:
+        lines += ["", f"global: {', '.join(boundaries)}; partitions of at most {PARTITION_KEYS:,} keys"]
+    lines.append("")
+    if cost.probed:
+        lines.append(
+            f"about {cost.rows:,} documents, {size(cost.input_bytes)} of input, {size(cost.bytes_written)} of documents, "
+            f"{size(cost.peak_memory)} a worker, {_span(cost.seconds)}"
+        )
+    else:
+        lines.append(f"{size(cost.input_bytes)} of input (not probed)")
+    return "\n".join(lines)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _wrapped(steps: list[str], width: int = 100) -> list[str]:
+    lines, line = [], "      "
+    for n, step in enumerate(steps):
+        piece = step if n == 0 else f" > {step}"
+        if len(line) + len(piece) > width:
+            lines.append(line)
+            line = "        "
+        line += piece
+    return [*lines, line] if steps else []
+
+
+

@@ -1,0 +1,53 @@
+"""Who survives among copies: an order of documents that depends on nothing but the documents."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.schema import Flags, Integers, Strings
+from ops.permissive import is_permissive
+
+Preference = Literal["permissive", "stars", "longer", "shorter", "path"]
+
+RANK: tuple[Preference, ...] = ("permissive", "stars", "longer", "path")
+"""Permissively licensed before others, then more stars, longer text, path; the id settles what is left."""
+
+_SORT: dict[str, tuple[str, Literal["ascending", "descending"]]] = {
+    "permissive": ("permissive", "descending"),
+    "stars": ("stars", "descending"),
+    "longer": ("length", "descending"),
+    "shorter": ("length", "ascending"),
+    "path": ("path", "ascending"),
+}
+
+
+class Rank(TypedDict):
+    """The columns that a sketch carries so that documents can be ranked."""
+
+    permissive: Flags
+    stars: Integers
+    length: Integers
+    path: Strings
+
+
+RANK_COLUMNS = ("permissive", "stars", "length", "path")
+
+
+def rank_columns(license: pa.Array, star_events_count: pa.Array, length_bytes: pa.Array, path: pa.Array) -> Rank:
+    """The columns by which `order` ranks; what is unknown ranks last."""
+    return {
+        "permissive": is_permissive(license),
+        "stars": pc.fill_null(star_events_count, 0),
+        "length": pc.fill_null(length_bytes, 0),
+        "path": pc.fill_null(path, ""),
+    }
+
+
+def order(documents: pa.Table, rank: tuple[Preference, ...], first: tuple[str, ...] = ()) -> pa.Array:
+    """The places of the documents in rank order, within groups that the columns `first` name."""
+    keys = [(name, "ascending") for name in first]
+    keys += [_SORT[r] for r in rank]
+    return pc.sort_indices(documents, sort_keys=[*keys, ("id", "ascending")])
