@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -140,14 +141,13 @@ class RayPool:
 
     def _join_or_start(self, workers: int | None) -> None:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
+        _check_address(os.environ.get("RAY_ADDRESS", ""))
         try:
             self._ray.init(address="auto", **quiet)
             return
         except ConnectionError:
             if os.environ.get("RAY_ADDRESS"):
-                raise RunError(
-                    f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']}; start one, or unset it to run here"
-                ) from None
+                raise _no_cluster(os.environ["RAY_ADDRESS"]) from None
         self._ray.init(
             address="local",
             num_cpus=workers or cores(),
@@ -192,6 +192,21 @@ class RayPool:
     def close(self) -> None:
         """Leaves the cluster, or stops the Ray that was started here."""
         self._ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raises RunError where nothing listens: Ray itself would end the process."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), 10).close()
+    except OSError:
+        raise _no_cluster(address) from None
+
+
+def _no_cluster(address: str) -> RunError:
+    return RunError(f"no Ray cluster answers at RAY_ADDRESS={address}; start one, or unset it to run on this machine")
 
 
 def cores() -> int:
