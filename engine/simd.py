@@ -42,8 +42,7 @@ load32 = _loader(_I32, types.uint32)
 
 
 @intrinsic
-def trailing_zeros(typing: Any, bits: Any) -> Any:
-    """The place of the lowest set bit of a 64-bit number that has one."""
+def _trailing_zeros(typing: Any, bits: Any) -> Any:
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(_I1, 1))
@@ -51,14 +50,24 @@ def trailing_zeros(typing: Any, bits: Any) -> Any:
     return types.int64(types.uint64), lower
 
 
+trailing_zeros: Any = _trailing_zeros
+"""The place of the lowest set bit of a 64-bit number that has one."""
+
+
 @intrinsic
-def ones(typing: Any, bits: Any) -> Any:
-    """How many bits of a 64-bit number are set."""
+def _ones(typing: Any, bits: Any) -> Any:
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
 
     return types.int64(types.uint64), lower
+
+
+# To a type checker an intrinsic still takes the compiler's own first argument.
+trailing_zeros: Any = _trailing_zeros
+"""The place of the lowest set bit of a 64-bit number that has one."""
+ones: Any = _ones
+"""How many bits of a 64-bit number are set."""
 
 
 class Lanes:

@@ -73,9 +73,9 @@ class NearDedup(Global):
     """Words in a shingle."""
     permutations: PositiveInt = 256
     """Numbers in a signature."""
-    bands: PositiveInt = 36
+    bands: PositiveInt = 42
     """Bands that a signature is cut into: more find more."""
-    rows: PositiveInt = 7
+    rows: PositiveInt = 6
     """Numbers that must agree within a band: more find less."""
     seed: int = Field(1, ge=0, lt=2**32)
     """Seed of the permutations."""
