@@ -6,6 +6,7 @@ imported when it runs: `engine --help` loads neither Arrow nor polars.
 
 from __future__ import annotations
 
+import errno
 import json as json_module
 import os
 import sys
@@ -35,7 +36,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 def main() -> None:
     """The console script: runs a command and exits with its code."""
     try:
-        app()
+        app(sys.argv[1:])
     except EngineError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
@@ -45,6 +46,11 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output has gone; so do we, without a word.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        _say(f"{error}; what is done stays done: mend it, and the same command goes on from here")
         sys.exit(1)
 
 
