@@ -164,7 +164,7 @@ def ops(name: str | None = None, *, json: Flag = False) -> None:
     if name is not None:
         print(docs.page(catalogue.op(name)))
         return
-    rows = [(op.name(), op.kind(), docs.summary(op)) for op in catalogue.all_ops()]
+    rows = [(op.name(), catalogue.kind(op), docs.summary(op)) for op in catalogue.all_ops()]
     if json:
         print(json_module.dumps([{"name": n, "kind": k, "summary": s} for n, k, s in rows], indent=1))
         return

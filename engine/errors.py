@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from unicodedata import combining, east_asian_width
 
 
@@ -86,11 +87,14 @@ def _columns(text: str) -> int:
 
 
 class RecipeError(Refused):
-    """All the mistakes of one recipe, in the order of their lines: exit code 2."""
+    """All the mistakes of one recipe, in the order of their lines, those of `--set` before: exit code 2."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = sorted(mistakes, key=lambda m: (m.file, m.line, m.column))
+        self.mistakes = sorted(mistakes, key=lambda m: (m.line, m.column if m.line else 0))
         super().__init__("\n\n".join(str(m) for m in self.mistakes))
+
+    def __reduce__(self) -> Any:
+        return RecipeError, (self.mistakes,)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -505,8 +505,6 @@ class Global(Op):
 class Job(Op):
     """Makes something of a finished corpus: runs once, after the steps that work on documents."""
 
-    method: ClassVar[str] = "run"
-
 
 # --- the ledger -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""A package in which not all is well."""
