@@ -87,6 +87,7 @@ def run(
     json
         Prints the report as JSON.
     """
+    from engine.estimate import saved
     from engine.executor import RunDone, execute
     from engine.plan import make_plan
     from engine.progress import display
@@ -100,7 +101,7 @@ def run(
         shown = display(_errors())
         try:
             report = None
-            for event in execute(plan, place, pool, max_errors, limit):
+            for event in execute(plan, place, pool, max_errors, limit, saved(place, plan)):
                 shown.show(event)
                 if isinstance(event, RunDone):
                     report = event.report
@@ -124,13 +125,14 @@ def plan(recipe: str, *, set: Settings = None, out: str | None = None, probe: bo
     set
         Replaces one value, as for `run`; may be repeated.
     out
-        The folder where the run will be; its report then compares the estimate with what the run took.
+        The folder where the run will be, runs/NAME unless given: the estimate is left there as plan.json, and the
+        run's report compares it with what the run took.
     probe
         Reads a little of the input to estimate rows, bytes, memory and time.
     json
         Prints the plan as JSON.
     """
-    from engine.estimate import describe, estimate
+    from engine.estimate import describe, estimate, save
     from engine.plan import make_plan
     from engine.recipe import load
 
@@ -142,10 +144,8 @@ def plan(recipe: str, *, set: Settings = None, out: str | None = None, probe: bo
         print(describe(made, cost))
     for warning in made.warnings():
         _say(f"warning: {warning}")
-    if out:
-        from engine import storage
-
-        storage.write_json(storage.join(out, "plan.json"), cost.as_json())
+    if cost.probed:
+        save(cost, out or f"runs/{made.recipe.name}")
 
 
 @app.command
@@ -285,6 +285,8 @@ def _print_report(report: Report, place: str) -> None:
         f"{size(report.text_bytes_read)} of text, in {report.seconds:.1f} s",
         highlight=False,
     )
+    if told := report.against_plan():
+        console.print(told, highlight=False)
     for alarm in report.alarms():
         console.print(f"! {alarm}", style="yellow", highlight=False)
     console.print(f"\ndocuments  {place}/documents/\nreport     {place}/report.md", highlight=False)

@@ -24,6 +24,7 @@ PROBE_SECONDS = 6.0
 PROBE_SHARDS = 8
 START_SECONDS = 2.0
 """What starting workers takes: a process imports Arrow and loads the kernels."""
+_LEAVES = {"rows": "leaves rows and sketches, no text", "text": "leaves the text once", "documents": "writes documents"}
 BASE_MEMORY = 220 << 20
 """What a worker holds before it has any data."""
 
@@ -60,6 +61,8 @@ class Cost:
     bytes_written: int = 0
     peak_memory: int = 0
     probed: bool = True
+    fingerprints: list[str] = field(default_factory=list)
+    """Of each stream's last pass: what the estimate is of."""
 
     def as_json(self) -> dict[str, Any]:
         """The cost as plain values."""
@@ -68,7 +71,7 @@ class Cost:
 
 def estimate(plan: Plan, probe: bool = True, workers: int | None = None) -> Cost:
     """The cost of a plan on this machine; without a probe only what can be told from the listing of the input."""
-    cost = Cost(workers=workers or cores(), probed=probe)
+    cost = Cost(workers=workers or cores(), probed=probe, fingerprints=_fingerprints(plan))
     with tempfile.TemporaryDirectory(prefix="engine-probe-") as folder:
         for chain in plan.chains:
             shards = sorted(chain.stages[0].source.shards(), key=lambda s: s.name)
@@ -118,7 +121,13 @@ def _stages(chain: Chain, shards: list[Shard], folder: str | None) -> list[Stage
 
 def _described(chain: Chain, stage: Stage, shards: int, total: int) -> StageCost:
     source = chain.stages[0].source.name()
-    reads = source if stage.number == 1 else f"{source} again" if stage.text_stage is None else f"text of {stage.text_stage}"
+    reads = (
+        source
+        if stage.number == 1
+        else f"{source} again"
+        if stage.text_stage is None
+        else f"text of {stage.text_stage}"
+    )
     before = chain.boundaries[stage.number - 2] if stage.number > 1 else None
     applied = [f"apply {w.step}" for w in (*before.own, *before.joint)] if before else []
     return StageCost(
@@ -156,13 +165,35 @@ def _ratio(receipts: list[tuple[Shard, dict[str, Any]]]) -> float:
     return given / read if read and given < 0.7 * read else 0.28
 
 
+def save(cost: Cost, out: str) -> None:
+    """Leaves the estimate where the run will be, so that its report can be compared with it."""
+    storage.write_json(storage.join(out, "plan.json"), cost.as_json())
+
+
+def saved(out: str, plan: Plan) -> dict[str, Any] | None:
+    """The estimate that was left for a run of this plan, or None."""
+    url = storage.join(out, "plan.json")
+    if not storage.exists(url):
+        return None
+    cost = storage.read_json(url)
+    return cost if cost.get("fingerprints") == _fingerprints(plan) else None
+
+
+def _fingerprints(plan: Plan) -> list[str]:
+    return [chain.stages[-1].fingerprint for chain in plan.chains]
+
+
 def describe(plan: Plan, cost: Cost) -> str:
     """The plan and its cost for people: the passes with their steps and shards, then the totals."""
     lines = [f"{plan.recipe.name}: {len(cost.stages)} passes, {cost.workers} workers", ""]
     for stage in cost.stages:
         lines.append(f"{stage.stream} {stage.number}  {stage.reads}  ({stage.shards:,} shards)")
         lines += _wrapped([*stage.steps, *(f"sketch {s}" for s in stage.sketches)])
-        what = {"rows": "leaves rows and sketches, no text", "text": "leaves the text once", "documents": "writes documents"}
+        what = {
+            "rows": "leaves rows and sketches, no text",
+            "text": "leaves the text once",
+            "documents": "writes documents",
+        }
         told = f"      {what[stage.leaves]}"
         if cost.probed:
             told += (
@@ -178,8 +209,8 @@ def describe(plan: Plan, cost: Cost) -> str:
     lines.append("")
     if cost.probed:
         lines.append(
-            f"about {cost.rows:,} documents, {size(cost.input_bytes)} of input, {size(cost.bytes_written)} of documents, "
-            f"{size(cost.peak_memory)} a worker, {_span(cost.seconds)}"
+            f"about {cost.rows:,} documents, {size(cost.input_bytes)} of input, {size(cost.bytes_written)} of "
+            f"documents, {size(cost.peak_memory)} a worker, {_span(cost.seconds)}"
         )
     else:
         lines.append(f"{size(cost.input_bytes)} of input (not probed)")
@@ -201,6 +232,3 @@ def _wrapped(steps: list[str], width: int = 100) -> list[str]:
             line = "        "
         line += piece
     return [*lines, line] if steps else []
-
-
-

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ import xxhash
 
 from engine import recipe as recipes
 from engine import storage
-from engine.columns import one_array
 from engine.errors import RunError
 from engine.lock import locked
 from engine.op import Global, Resources, Shard
@@ -161,7 +160,7 @@ class _Run:
         self._check_errors(flows)
         stages = {f.chain.stream: list(zip(f.chain.stages, f.receipts, strict=True)) for f in flows}
         manifest = publish(self.out, stages)
-        report = make_report(self.plan.recipe.name, stages, time.time() - self.began, self.out, self.estimate)
+        report = make_report(self.plan.recipe.name, stages, time.time() - self.began, self.out, self.estimate, self.ran)
         report.write(self.out, manifest)
         yield RunDone(report)
 

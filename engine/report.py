@@ -85,6 +85,19 @@ class Report:
                 told.append(f"{step.stream}: {step.step} dropped {lost / step.rows:.0%} of what it saw")
         return told
 
+    def against_plan(self) -> str:
+        """What `engine plan` had estimated beside what the run took, or an empty text where it was not asked.
+
+        A run that found shards done has taken less, and is not compared.
+        """
+        if not self.estimate or self.shards_run < self.shards:
+            return ""
+        plan = self.estimate
+        return (
+            f"planned {plan['seconds']:.0f} s and {size(plan['bytes_written'])}, took {self.seconds:.0f} s and "
+            f"{size(self.bytes_written)}"
+        )
+
     def write(self, out: str, manifest: dict[str, list[dict[str, Any]]]) -> None:
         """Writes `report.json` and `report.md` into the run."""
         self.bytes_written = sum(f["bytes"] for f in manifest["documents"])
@@ -109,6 +122,7 @@ class Report:
                 f"| {step.stream} | {step.step} | {step.rows:,} | {step.kept:,} | {why} | {step.changed or ''} "
                 f"| {step.seconds:.2f} |"
             )
+        lines += ["", self.against_plan()] if self.against_plan() else []
         lines += [""] + [f"**{alarm}**" for alarm in self.alarms()]
         lines += ["", "| language | read | MB | kept | MB |", "|---|---:|---:|---:|---:|"]
         for name, volume in sorted(self.languages.items(), key=lambda item: -item[1]["bytes_kept"]):
@@ -129,9 +143,11 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def make_report(name: str, stages: Stages, seconds: float, out: str, estimate: dict[str, Any] | None) -> Report:
+def make_report(
+    name: str, stages: Stages, seconds: float, out: str, estimate: dict[str, Any] | None, shards_run: int
+) -> Report:
     """The report of a run whose stages are done; raises RunError where documents are unaccounted for."""
-    report = Report(name, out, seconds=seconds, estimate=estimate, versions=_versions())
+    report = Report(name, out, seconds=seconds, shards_run=shards_run, estimate=estimate, versions=_versions())
     for stream, passes in stages.items():
         first, last = list(passes[0][1].values()), list(passes[-1][1].values())
         everything = [r for _, receipts in passes for r in receipts.values()]
@@ -153,7 +169,7 @@ def make_report(name: str, stages: Stages, seconds: float, out: str, estimate: d
         report.bytes_read += sum(r["input_bytes"] for r in first)
         report.text_bytes_read += sum(r["text_bytes"] for r in first)
         report.markup_replaced += sum(r["markup_replaced"] for r in first)
-        report.shards += len(first)
+        report.shards += sum(len(receipts) for _, receipts in passes)
         report.worker_seconds += sum(r["cpu_seconds"] for r in everything)
         report.peak_worker_bytes = max([report.peak_worker_bytes, *(r["peak_bytes"] for r in everything)])
         report.steps += [s for s in steps if not s.step.startswith("measure ")]

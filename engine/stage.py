@@ -26,8 +26,8 @@ from engine.compiling import compile_kernels
 from engine.digest import chances, document_ids, document_lanes, hexes, without_markup
 from engine.errors import EngineError, RunError
 from engine.op import Batch, Filter, Global, Ledger, Losses, Map, Measure, Op, Shard, Source, read_columns, with_columns
+from engine.schema import DOCUMENT, QUARANTINE, ROLL, SAMPLE, SOURCE_COLUMNS, TEXT, TEXT_ROW
 from engine.sketches import write_sketch
-from engine.schema import DOCUMENT, LEDGER, QUARANTINE, ROLL, SAMPLE, SOURCE_COLUMNS, TEXT, TEXT_ROW
 
 ROW_GROUP_BYTES = 32 << 20
 """Text of a row group in what a stage writes: batches smaller than this are joined."""

@@ -113,14 +113,14 @@ def find_files(url: str, endings: tuple[str, ...] = ()) -> list[FileInfo]:
 
 
 @contextlib.contextmanager
-def open_read(url: str) -> Iterator[IO[bytes]]:
-    """A file open for reading bytes."""
+def open_read(url: str, ahead: bool = True) -> Iterator[IO[bytes]]:
+    """A file open for reading bytes; `ahead` says whether a remote one fetches more than is asked for."""
     if is_local(url):
         with open(local_path(url), "rb") as file:
             yield file
         return
     fs, path = file_system(url)
-    with fs.open(path, "rb") as file:
+    with fs.open(path, "rb", **({} if ahead else {"cache_type": "none"})) as file:
         yield file
 
 
@@ -136,11 +136,11 @@ def open_whole(url: str) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(aside, 0o644)
-            os.replace(aside, path)
+            Path(aside).chmod(0o644)
+            Path(aside).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(aside)
+                Path(aside).unlink()
             raise
         return
     fs, path = file_system(url)
