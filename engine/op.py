@@ -27,6 +27,7 @@ from engine.schema import LEDGER, TEXT, VERDICT
 
 R = TypeVar("R", bound=str)
 Batch = pa.RecordBatch
+Codes = np.ndarray[Any, np.dtype[np.int32]]
 
 _VALUES = {str: TEXT, int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.large_binary()}
 
@@ -233,11 +234,16 @@ class Reasons(Generic[R]):
     def __init__(self, rows: int, checks: Mapping[str, Check]) -> None:
         self.rows, self.checks = rows, dict(checks)
 
-    def reason(self) -> pa.Array:
-        """A dictionary-encoded column of reasons, null where the row is kept."""
+    def codes(self) -> Codes:
+        """For each row the place of the check that speaks for it, or -1 where it is kept."""
         codes = np.full(self.rows, -1, np.int32)
         for code, check in reversed(list(enumerate(self.checks.values()))):
             codes[np.asarray(check.failed)] = code
+        return codes
+
+    def reason(self) -> pa.Array:
+        """A dictionary-encoded column of reasons, null where the row is kept."""
+        codes = self.codes()
         return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(list(self.checks), TEXT))
 
     def score(self) -> pa.Array:

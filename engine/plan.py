@@ -61,8 +61,8 @@ class Plan:
                 ]
                 if seen and late:
                     told.append(
-                        f"{chain.stream}: {', '.join(late)} may drop a document after near_dedup dropped others because "
-                        f"of it; put {'it' if len(late) == 1 else 'them'} before near_dedup"
+                        f"{chain.stream}: {', '.join(late)} may drop a document after near_dedup dropped others "
+                        f"because of it; put {'it' if len(late) == 1 else 'them'} before near_dedup"
                     )
                 seen = seen or any(w.op.name() == "near_dedup" for w in (*boundary.own, *boundary.joint))
         return told

@@ -25,7 +25,21 @@ from engine.columns import one_array
 from engine.compiling import compile_kernels
 from engine.digest import chances, document_ids, document_lanes, hexes, without_markup
 from engine.errors import EngineError, RunError
-from engine.op import Batch, Filter, Global, Ledger, Losses, Map, Measure, Op, Shard, Source, read_columns, with_columns
+from engine.op import (
+    Batch,
+    Filter,
+    Global,
+    Ledger,
+    Losses,
+    Map,
+    Measure,
+    Op,
+    Reasons,
+    Shard,
+    Source,
+    read_columns,
+    with_columns,
+)
 from engine.schema import DOCUMENT, QUARANTINE, ROLL, SAMPLE, SOURCE_COLUMNS, TEXT, TEXT_ROW
 from engine.sketches import write_sketch
 
@@ -137,7 +151,9 @@ class _ShardRun:
         self.quarantine: list[dict[str, Any]] = []
         self.op_errors = 0
         self.counts: dict[str, StepCount] = {}
-        self.samples: list[Batch] = []
+        self.samples: dict[tuple[str, str], list[Any]] = {}
+        self.sampled: dict[tuple[str, str], float] = {}
+        """Of each step and reason that has its samples, the draw below which a document still becomes one."""
         self.roll: list[tuple[Any, Batch]] = []
         self.sketches: dict[str, list[Batch]] = {work.step: [] for work in self.stage.sketches}
         self.lanes: list[Any] = []
@@ -198,11 +214,15 @@ class _ShardRun:
     def _kept(self) -> Iterator[Batch]:
         """The batches that the stage keeps, after all steps, with their sketches taken."""
         for positions, batch in self._again() if self.task.before else self._first():
-            kept_positions, kept = self._through_steps(positions, batch)
-            rows = np.arange(self.kept, self.kept + kept.num_rows) if self.stage.leaves != "rows" else kept_positions
-            self._settle(kept_positions, kept, rows)
+            positions, batch, alive = self._through_steps(positions, batch)
+            whole = bool(alive.all())
+            count = batch.num_rows if whole else int(alive.sum())
+            # Where the text stays at the source, its rows are the source's.
+            rows = np.arange(self.kept, self.kept + count) if self.stage.leaves != "rows" else positions[alive]
+            self._settle(positions, batch, alive, rows)
+            kept = batch if whole else batch.filter(pa.array(alive))
             self._sketch(kept, rows)
-            self.kept += kept.num_rows
+            self.kept += count
             yield kept
 
     def _first(self) -> Iterator[tuple[Any, Batch]]:
@@ -219,9 +239,10 @@ class _ShardRun:
             at += batch.num_rows
             again = np.isin(positions, repeated)
             if again.any():
-                reason = pa.array(np.where(again, "repeated", None), TEXT)
-                self._drop(step, batch, reason, of=batch.column("id"))
-                count.dropped["repeated"] = count.dropped.get("repeated", 0) + int(again.sum())
+                lost = np.flatnonzero(again)
+                reason = pa.repeat(pa.scalar("repeated", TEXT), len(lost))
+                self._drop(step, batch, lost, reason, of=batch.column("id").take(pa.array(lost)))
+                count.dropped["repeated"] = count.dropped.get("repeated", 0) + len(lost)
                 batch, positions = batch.filter(pa.array(~again)), positions[~again]
             count.seconds += time.thread_time() - clock
             yield positions, batch
@@ -320,13 +341,14 @@ class _ShardRun:
         if not lost.num_rows:
             return positions, batch
         place = np.searchsorted(positions, lost.column("row").to_numpy())
-        hit = batch.take(pa.array(place))
-        steps = one_array(lost.column("step"))
-        for step in dict.fromkeys(steps.to_pylist()):
-            reason = pc.if_else(pc.equal(steps, step), one_array(lost.column("reason")), pa.scalar(None, TEXT))
-            self._drop(step, hit, reason, one_array(lost.column("score")), one_array(lost.column("of")))
+        steps = np.array(lost.column("step").to_pylist(), object)
+        for step in dict.fromkeys(steps.tolist()):
+            mine = np.flatnonzero(steps == step)
+            part = lost.take(pa.array(mine))
+            reason, score, of = (one_array(part.column(n)) for n in ("reason", "score", "of"))
+            self._drop(step, batch, place[mine], reason, score, of)
             count = self._count(step, step)
-            for item in pc.value_counts(reason.drop_null()).to_pylist():
+            for item in pc.value_counts(reason).to_pylist():
                 count.dropped[item["values"]] = count.dropped.get(item["values"], 0) + item["counts"]
         alive = np.ones(batch.num_rows, bool)
         alive[place] = False
@@ -334,25 +356,22 @@ class _ShardRun:
 
     # --- steps ---
 
-    def _through_steps(self, positions: Any, batch: Batch) -> tuple[Any, Batch]:
+    def _through_steps(self, positions: Any, batch: Batch) -> tuple[Any, Batch, Any]:
         alive = np.ones(batch.num_rows, bool)
         for work in self.stage.steps:
             op, clock = work.op, time.thread_time()
             count = self._count(work.step, op.name())
-            if not alive.all() and not self._takes_all(op):
-                self._settle(positions[~alive], batch.filter(pa.array(~alive)), None)
-                positions, batch = positions[alive], batch.filter(pa.array(alive))
-                alive = np.ones(batch.num_rows, bool)
+            if not self._takes_all(op) and not alive.all():
+                dead = ~alive
+                self._settle(positions[dead], batch.filter(pa.array(dead)), alive[dead], None)
+                positions, batch, alive = positions[alive], batch.filter(pa.array(alive)), alive[alive]
             count.rows += int(alive.sum())
             if isinstance(op, Filter):
                 batch, positions, alive = self._filter(work, count, positions, batch, alive)
             elif isinstance(op, Map):
                 batch, positions, alive = self._map(work, count, positions, batch, alive)
             count.seconds += time.thread_time() - clock
-        if not alive.all():
-            self._settle(positions[~alive], batch.filter(pa.array(~alive)), None)
-            positions, batch = positions[alive], batch.filter(pa.array(alive))
-        return positions, batch
+        return positions, batch, alive
 
     @staticmethod
     def _takes_all(op: Op) -> bool:
@@ -366,13 +385,12 @@ class _ShardRun:
             written, verdict = piece
             parts.append(written)
             ok.append(np.arange(lo, lo + written.num_rows))
-            reason = pc.if_else(pa.array(alive[ok[-1]]), verdict.reason().cast(TEXT), pa.scalar(None, TEXT))
-            lost = np.asarray(reason.is_valid())
-            if lost.any():
-                self._drop(work.step, written, reason, verdict.score(), verdict.of())
-                for item in pc.value_counts(reason.drop_null()).to_pylist():
-                    count.dropped[item["values"]] = count.dropped.get(item["values"], 0) + item["counts"]
-                alive[ok[-1][lost]] = False
+            codes = verdict.codes()
+            codes[~alive[lo : lo + written.num_rows]] = -1
+            lost = np.flatnonzero(codes >= 0)
+            if len(lost):
+                self._lose(work.step, count, written, lost, codes[lost], verdict)
+                alive[lo + lost] = False
         return _joined(parts, ok, positions, batch, alive)
 
     def _map(self, work: Work, count: StepCount, positions: Any, batch: Batch, alive: Any) -> tuple[Batch, Any, Any]:
@@ -390,8 +408,7 @@ class _ShardRun:
                 gone = np.setdiff1d(np.arange(lo, lo + self._piece), rows)
                 count.born += grown.num_rows - (self._piece - len(gone))
                 if len(gone):
-                    lost = batch.take(pa.array(gone))
-                    self._drop(work.step, lost, pa.repeat(pa.scalar("nothing_left", TEXT), len(gone)))
+                    self._drop(work.step, batch, gone, pa.repeat(pa.scalar("nothing_left", TEXT), len(gone)))
                     count.dropped["nothing_left"] = count.dropped.get("nothing_left", 0) + len(gone)
                 count.changed += grown.num_rows
             elif "content" in op.contract.writes:
@@ -427,51 +444,75 @@ class _ShardRun:
 
     # --- what leaves on the way ---
 
+    def _lose(self, step: str, count: StepCount, batch: Batch, lost: Any, codes: Any, verdict: Reasons[Any]) -> None:
+        """Enters the rows that a filter drops."""
+        names = list(verdict.checks)
+        for code, number in enumerate(np.bincount(codes, minlength=len(names)).tolist()):
+            if number:
+                count.dropped[names[code]] = count.dropped.get(names[code], 0) + number
+        rows = pa.array(lost)
+        reason = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, TEXT)).dictionary_decode()
+        self._drop(step, batch, lost, reason, verdict.score().take(rows), verdict.of().take(rows))
+
     def _drop(
         self,
         step: str,
         batch: Batch,
+        lost: Any,
         reason: pa.Array,
         score: pa.Array | None = None,
         of: pa.Array | None = None,
     ) -> None:
-        self.ledger.drop(step, batch, reason, score, of)
-        lost = np.flatnonzero(np.asarray(reason.is_valid()))
-        if "content" not in batch.schema.names or not len(lost):
+        """Enters rows of a batch in the ledger, with a reason, score and cause for each, and samples their text."""
+        known = pa.RecordBatch.from_pydict(
+            {n: batch.column(n).take(pa.array(lost)) for n in ("id", "path", "repo_name")}
+        )
+        self.ledger.drop(step, known, reason, score, of)
+        draws = chances(known.column("id"), self.stage.seed, "samples")
+        reasons = reason.to_pylist() if len(lost) < 64 else None
+        for why in set(reasons) if reasons else reason.unique().to_pylist():
+            key = (step, why)
+            highest = self.sampled.get(key, 1.0)
+            low = draws < highest
+            if not low.any():
+                continue
+            chosen = np.flatnonzero(low & np.asarray(pc.equal(reason, why)))
+            self._sample(key, batch, lost, chosen, draws, score)
+
+    def _sample(
+        self, key: tuple[str, str], batch: Batch, lost: Any, chosen: Any, draws: Any, score: pa.Array | None
+    ) -> None:
+        """Keeps the text of the first few dropped documents by chance; from then on only earlier ones are looked at."""
+        chosen = chosen[np.argsort(draws[chosen], kind="stable")][:SAMPLES]
+        if not len(chosen):
             return
-        order = lost[np.argsort(chances(batch.column("id").take(pa.array(lost)), self.stage.seed, "samples"))]
-        why, seen = reason.take(pa.array(order)).to_pylist(), {}
-        chosen = [
-            n for n, r in zip(order, why, strict=True) if seen.setdefault(r, []).append(n) or len(seen[r]) <= SAMPLES
-        ]
-        few = batch.take(pa.array(chosen))
-        columns = {
-            "stream": pa.repeat(pa.scalar(self.stage.stream, TEXT), len(chosen)),
-            "step": pa.repeat(pa.scalar(step, TEXT), len(chosen)),
-            "reason": reason.take(pa.array(chosen)),
-            "score": score.take(pa.array(chosen)) if score is not None else pa.nulls(len(chosen), pa.float64()),
-            "content": pc.utf8_slice_codeunits(few.column("content"), 0, SAMPLE_CHARACTERS),
-        }
-        arrays = [columns[f.name] if f.name in columns else few.column(f.name) for f in SAMPLE]
-        self.samples.append(pa.RecordBatch.from_arrays(arrays, schema=SAMPLE))
+        rows, held = pa.array(lost[chosen]), self.samples.setdefault(key, [])
+        text = pc.utf8_slice_codeunits(batch.column("content").take(rows), 0, SAMPLE_CHARACTERS)
+        figures = score.take(pa.array(chosen)).to_pylist() if score is not None else [None] * len(chosen)
+        columns = [batch.column(n).take(rows).to_pylist() for n in ("id", "path", "repo_name")]
+        held += list(zip(draws[chosen].tolist(), *columns, figures, text.to_pylist(), strict=True))
+        held.sort(key=lambda sample: (sample[0], sample[1]))
+        del held[SAMPLES:]
+        if len(held) == SAMPLES:
+            self.sampled[key] = held[-1][0]
 
     def _quarantine(self, count: StepCount, name: str, path: str | None, error: str) -> None:
         count.quarantined += 1
         row = {"id": name, "path": path, "stream": self.stage.stream, "step": count.step, "error": error}
         self.quarantine.append(row)
 
-    def _settle(self, positions: Any, batch: Batch, rows: Any) -> None:
-        """Enters documents in the roll: with the row of their text, or dead."""
-        first = {n[1:]: batch.column(n) for n in batch.schema.names if n.startswith("~")}
-        batch = with_columns(batch, first)
+    def _settle(self, positions: Any, batch: Batch, alive: Any, rows: Any) -> None:
+        """Enters documents in the roll; `rows` are the places of the text of those alive, None where none is."""
         names = [*ROLL, *(n for n in self.measured if n not in ROLL)]
         names += [f.name for f in self.stage.extra if f.name not in names and not pa.types.is_nested(f.type)]
-        columns = {}
-        for name in names:
-            if name in batch.schema.names:
-                columns[name] = batch.column(name)
-        where = pa.array(rows, pa.int64()) if rows is not None else pa.nulls(batch.num_rows, pa.int64())
-        columns[TEXT_ROW] = where
+        # A measure taken twice, before and after a change of the text, counts as it was first.
+        columns = {
+            n: batch.column(f"~{n}" if f"~{n}" in batch.schema.names else n) for n in names if n in batch.schema.names
+        }
+        where = np.full(batch.num_rows, -1, np.int64)
+        if rows is not None:
+            where[alive] = rows
+        columns[TEXT_ROW] = pa.array(where, mask=where < 0)
         self.roll.append((positions, pa.RecordBatch.from_pydict(columns)))
 
     def _sketch(self, kept: Batch, rows: Any) -> None:
@@ -514,7 +555,7 @@ class _ShardRun:
         tables = {
             "ledger": self.ledger.table(),
             "quarantine": pa.Table.from_pylist(self.quarantine, QUARANTINE),
-            "samples": self._fewest(),
+            "samples": self._samples(),
         }
         for kind, table in tables.items():
             if table.num_rows:
@@ -542,18 +583,22 @@ class _ShardRun:
         table = table.select([*names, TEXT_ROW])
         return table if (np.diff(positions) >= 0).all() else table.take(pa.array(order))
 
-    def _fewest(self) -> pa.Table:
-        """The samples of the shard: of each step and reason those first by chance."""
-        table = pa.Table.from_batches(self.samples, SAMPLE)
-        order = np.argsort(chances(one_array(table.column("id")), self.stage.seed, "samples"), kind="stable")
-        keys = list(zip(table.column("step").to_pylist(), table.column("reason").to_pylist(), strict=True))
-        seen: dict[tuple[str, str], int] = {}
-        chosen = []
-        for n in order:
-            seen[keys[n]] = seen.get(keys[n], 0) + 1
-            if seen[keys[n]] <= SAMPLES:
-                chosen.append(n)
-        return table.take(pa.array(chosen, pa.int64()))
+    def _samples(self) -> pa.Table:
+        rows = [
+            {
+                "id": i,
+                "path": p,
+                "repo_name": r,
+                "stream": self.stage.stream,
+                "step": step,
+                "reason": why,
+                "score": s,
+                "content": t,
+            }
+            for (step, why), held in sorted(self.samples.items())
+            for _, i, p, r, s, t in held
+        ]
+        return pa.Table.from_pylist(rows, SAMPLE)
 
 
 def volumes(roll: pa.Table) -> dict[str, list[int]]:
