@@ -197,7 +197,7 @@ class Check:
     score: pa.Array | None = None
     bound: pa.Array | float | None = None
     sign: str = ""
-    """How score and bound stand to each other in a row that passes: `<=`, `>=`, `>`, or nothing."""
+    """How score and bound stand to each other in a row that passes: `<=`, `>=`, `>`, `<`, or nothing."""
     of: pa.Array | None = None
     """For each row that fails, what it fails because of: another document's id, or a benchmark's item."""
 
@@ -221,6 +221,11 @@ def at_least(values: pa.Array, bound: pa.Array | float | None) -> Check:
 def more_than(values: pa.Array, bound: pa.Array | float | None) -> Check:
     """Fails at or below the bound; a bound may be a column, and a null on either side passes."""
     return _check(values, bound, pc.less_equal, ">")
+
+
+def less_than(values: pa.Array, bound: pa.Array | float | None) -> Check:
+    """Fails at or above the bound; a bound may be a column, and a null on either side passes."""
+    return _check(values, bound, pc.greater_equal, "<")
 
 
 def absent(found: pa.Array, of: pa.Array | None = None) -> Check:

@@ -158,7 +158,7 @@ def _checks(work: Work, batch: pa.RecordBatch) -> str:
         sign = (
             check.sign
             if not bool(np.asarray(check.failed)[0])
-            else {"<=": ">", ">=": "<", ">": "<="}.get(check.sign, "")
+            else {"<=": ">", ">=": "<", ">": "<=", "<": ">="}.get(check.sign, "")
         )
         told.append(f"{reason}: {_figure(score)} {sign} {_figure(bound)}")
     return ", ".join(told)
