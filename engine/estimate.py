@@ -24,7 +24,12 @@ PROBE_SECONDS = 6.0
 PROBE_SHARDS = 8
 START_SECONDS = 2.0
 """What starting workers takes: a process imports Arrow and loads the kernels."""
-_LEAVES = {"rows": "leaves rows and sketches, no text", "text": "leaves the text once", "documents": "writes documents"}
+_LEAVES = {
+    "rows": "leaves rows and sketches, no text",
+    "text": "leaves the text once",
+    "runs": "leaves sorted runs of rows",
+    "documents": "writes documents",
+}
 BASE_MEMORY = 220 << 20
 """What a worker holds before it has any data."""
 
@@ -124,6 +129,8 @@ def _described(chain: Chain, stage: Stage, shards: int, total: int) -> StageCost
     reads = (
         source
         if stage.number == 1
+        else f"rows of {stage.number - 1}"
+        if stage.gathers
         else f"{source} again"
         if stage.text_stage is None
         else f"text of {stage.text_stage}"
@@ -134,7 +141,7 @@ def _described(chain: Chain, stage: Stage, shards: int, total: int) -> StageCost
         stage.stream,
         stage.number,
         reads,
-        [*applied, *(w.step for w in stage.steps)],
+        [*applied, *(w.step for w in ((stage.gathers,) if stage.gathers else ())), *(w.step for w in stage.steps)],
         [w.step for w in stage.sketches],
         stage.leaves,
         shards,
@@ -189,12 +196,7 @@ def describe(plan: Plan, cost: Cost) -> str:
     for stage in cost.stages:
         lines.append(f"{stage.stream} {stage.number}  {stage.reads}  ({stage.shards:,} shards)")
         lines += _wrapped([*stage.steps, *(f"sketch {s}" for s in stage.sketches)])
-        what = {
-            "rows": "leaves rows and sketches, no text",
-            "text": "leaves the text once",
-            "documents": "writes documents",
-        }
-        told = f"      {what[stage.leaves]}"
+        told = f"      {_LEAVES[stage.leaves]}"
         if cost.probed:
             told += (
                 f"; {stage.rows:,} rows, {size(stage.bytes_written)}, {stage.worker_seconds:.1f} s of one core, "

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from engine import gathering, storage
 from engine import recipe as recipes
-from engine import storage
 from engine.errors import RunError
 from engine.lock import locked
 from engine.op import Global, Resources, Shard
@@ -149,20 +149,30 @@ class _Run:
                     self._decide([flow], work)
             for flow in ready:
                 if flow.at >= len(flow.chain.boundaries) or not flow.chain.boundaries[flow.at].joint:
-                    flow.at += 1
+                    self._go_on(flow)
             waiting = [f for f in flows if not f.over]
             if waiting and all(len(f.receipts) > f.at for f in waiting):
                 for work in waiting[0].chain.boundaries[waiting[0].at].joint:
                     yield Deciding("all streams", work.step)
                     self._decide(waiting, work)
                 for flow in waiting:
-                    flow.at += 1
+                    self._go_on(flow)
         self._check_errors(flows)
         stages = {f.chain.stream: list(zip(f.chain.stages, f.receipts, strict=True)) for f in flows}
         manifest = publish(self.out, stages)
         report = make_report(self.plan.recipe.name, stages, time.time() - self.began, self.out, self.estimate, self.ran)
         report.write(self.out, manifest)
         yield RunDone(report)
+
+    def _go_on(self, flow: _Flow) -> None:
+        """To the next stage; where it gathers, its shards are the partitions of what this one left."""
+        folder, receipts = self._folder(flow.stage), flow.receipts[flow.at]
+        flow.at += 1
+        if not flow.over and flow.stage.gathers:
+            storage.write_json(storage.join(folder, "gathered.json"), list(receipts))
+            version = xxhash.xxh3_128_hexdigest(repr([(n, r["fingerprint"]) for n, r in receipts.items()]).encode())
+            total = sum(r["text_bytes"] for r in receipts.values())
+            flow.shards = {shard.name: shard for shard in gathering.partitions(total, version)}
 
     # --- a pass ---
 
@@ -173,9 +183,11 @@ class _Run:
         stage = flow.stage
         tasks = []
         for name, shard in flow.shards.items():
-            before = verdicts = text = None
+            before = verdicts = text = gathers = None
             mark = [stage.fingerprint, shard.version, self.limit]
-            if flow.at:
+            if stage.gathers:
+                gathers = self._folder(flow.chain.stages[flow.at - 1])
+            elif flow.at:
                 last = flow.chain.stages[flow.at - 1]
                 before = self._folder(last)
                 verdicts = storage.join(before, "verdicts", f"{name}.parquet")
@@ -191,7 +203,7 @@ class _Run:
             mark.append(list(rows))
             fingerprint = xxhash.xxh3_128_hexdigest(repr(mark).encode())
             out = self._folder(stage)
-            tasks.append(Task(stage, shard, out, fingerprint, before, text, verdicts, rows, self.limit))
+            tasks.append(Task(stage, shard, out, fingerprint, before, text, verdicts, rows, self.limit, gathers))
         return tasks
 
     def _pass(self, flows: list[_Flow], repeated: dict[str, tuple[int, ...]] | None = None) -> Iterator[Event]:

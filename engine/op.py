@@ -28,6 +28,8 @@ from engine.schema import LEDGER, TEXT, VERDICT
 R = TypeVar("R", bound=str)
 Batch = pa.RecordBatch
 Codes = np.ndarray[Any, np.dtype[np.int32]]
+Groups = np.ndarray[Any, np.dtype[np.int64]]
+"""Where the groups of rows of one key begin, in their order, and behind them where the last ends."""
 
 _VALUES = {str: TEXT, int: pa.int64(), float: pa.float64(), bool: pa.bool_(), bytes: pa.large_binary()}
 
@@ -101,6 +103,10 @@ class Op(BaseModel):
         """The parameters as plain values that JSON can hold."""
         return self.model_dump(mode="json")
 
+    def besides(self) -> Any:
+        """What the answer depends on besides the parameters, such as the digest of a file that one of them names."""
+        return None
+
 
 def _rebuild(cls: type[Op], parameters: dict[str, Any]) -> Op:
     return cls.model_validate(parameters)
@@ -149,6 +155,11 @@ def _contract(cls: type[Op], method: Any) -> Contract:
     where = f"{cls.__name__}.{method.__name__}"
     hints = typing.get_type_hints(method, include_extras=True)
     names = [p for p in inspect.signature(method).parameters if p != "self"]
+    if issubclass(cls, Gather):
+        names = [n for n in names if hints.get(n) != Groups]
+        unread = [n for n in (*cls.key, *cls.order) if n not in names]
+        if not cls.key or unread:
+            raise TypeError(f"{where}: name the columns of `key`, and take them and those of `order`: {unread}")
     missing = [n for n in [*names, "return"] if n not in hints]
     if missing:
         raise TypeError(
@@ -287,6 +298,8 @@ class Filter(Op):
     """
 
     method: ClassVar[str] = "drop"
+    forgets: ClassVar[bool] = False
+    """Whether the run keeps nothing of a document dropped but its id and the reason: no path, measure or sample."""
 
     @abstractmethod
     def drop(self, *columns: Any, **named: Any) -> Any: ...
@@ -395,6 +408,7 @@ class Losses:
     def __init__(self) -> None:
         self.dropped: list[dict[str, Any]] = []
         self.quarantined: list[dict[str, Any]] = []
+        self.noted: dict[str, int] = {}
 
     def drop(self, reason: str, path: str, repo_name: str | None = None, score: float | None = None) -> None:
         """Enters a file that is left out on purpose; `score` is the figure it was judged by, such as its bytes."""
@@ -403,6 +417,11 @@ class Losses:
     def quarantine(self, path: str, error: str, repo_name: str | None = None) -> None:
         """Enters a file or member that could not be read."""
         self.quarantined.append({"path": path, "repo_name": repo_name, "error": error})
+
+    def note(self, what: str, count: int = 1) -> None:
+        """Counts, for the report, what is in the input and is no document of this source's by its nature."""
+        if count:
+            self.noted[what] = self.noted.get(what, 0) + count
 
 
 class Source(Op):
@@ -420,6 +439,12 @@ class Source(Op):
     """Parameters that say where the input lies; they do not enter the fingerprint, since each shard has its own."""
     reasons: ClassVar[tuple[str, ...]] = ()
     """Reasons for which `read` drops."""
+    writes: ClassVar[Mapping[str, pa.DataType]] = {}
+    """Columns that `read` yields beyond `engine.schema.SOURCE_COLUMNS`."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        cls.contract = Contract(writes=cls.writes)
 
     @abstractmethod
     def shards(self) -> Iterator[Shard]: ...
@@ -500,6 +525,8 @@ class Global(Op):
 
     method: ClassVar[str] = "sketch"
     reasons: ClassVar[tuple[str, ...]] = ()
+    rule: ClassVar[type[Filter] | type[Map] | None] = None
+    """The op that carries out the decision, where that is one rule for all documents rather than many verdicts."""
 
     @abstractmethod
     def sketch(self, *columns: Any, **named: Any) -> Any: ...
@@ -512,9 +539,54 @@ class Global(Op):
         """The verdicts on all documents."""
         return pa.concat_tables([VERDICT.empty_table(), *exchange.match(self.match)])
 
+    def settle(self, exchange: Exchange) -> Filter | Map:
+        """What was decided, as an op of the class `rule`, which the next pass runs first; in place of verdicts."""
+        raise NotImplementedError
+
+
+class Gather(Op):
+    """Makes documents of rows that belong together, in whatever shards they lie.
+
+    `key` names the columns that the rows of one document have in common, `order` those by which they are sorted in it;
+    rows that tie are in the order of their ids. `gather(groups, columns)` is given such rows, whole columns of them with
+    the edges of the groups, and answers a TypedDict of columns with a row for each group: `content`, and any others.
+    From there on documents have these columns and no others. Truth values that it writes are counted in the report.
+    """
+
+    method: ClassVar[str] = "gather"
+    key: ClassVar[tuple[str, ...]] = ()
+    order: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def gather(self, groups: Groups, *columns: Any, **named: Any) -> Any: ...
+
+    def run(self, groups: Groups, rows: Batch) -> Batch:
+        """A row for each group of rows."""
+        answer = self.gather(groups, *read_columns(self, rows))
+        return pa.RecordBatch.from_pydict({k: _as_column(answer[k], t) for k, t in self.contract.writes.items()})
+
+
+class Workers(Protocol):
+    """Runs a function over items; `map` answers (place of the item, result) as they are done."""
+
+    def map(
+        self, work: Callable[[Any], Any], items: Sequence[Any], needs: Resources = ..., threads: bool = ...
+    ) -> Iterator[tuple[int, Any]]: ...
+
 
 class Job(Op):
-    """Makes something of a finished corpus: runs once, after the steps that work on documents."""
+    """Makes something of a finished corpus: runs once, after the steps that work on documents.
+
+    It runs again when the corpus or its parameters changed, and replaces what it made before.
+    """
+
+    holds_text: ClassVar[bool] = True
+    """Whether what it makes holds the documents' text, so that `engine forget` removes it, to be made anew."""
+
+    @abstractmethod
+    def run(self, run: str, out: str, pool: Workers) -> dict[str, Any]:
+        """What to tell in the report. `run` is the folder of the finished run, `out` that of what the job makes."""
+        ...
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------

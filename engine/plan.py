@@ -16,7 +16,7 @@ import pyarrow as pa
 import xxhash
 
 from engine import catalogue
-from engine.op import Filter, Global, Job, Map, Measure, Op
+from engine.op import Filter, Gather, Global, Job, Map, Measure, Op
 from engine.recipe import Recipe, Step, Stream
 from engine.schema import DOCUMENT
 from engine.stage import Stage, Work
@@ -82,6 +82,8 @@ class _Segment:
     steps: list[Step]
     own: list[Step]
     joint: list[Step]
+    gather: Step | None = None
+    """What makes the segment's documents of the rows of the segment before."""
 
 
 def _chain(recipe: Recipe, stream: Stream, joint: Sequence[Step]) -> Chain:
@@ -94,25 +96,38 @@ def _chain(recipe: Recipe, stream: Stream, joint: Sequence[Step]) -> Chain:
             continue
         if at_boundary:
             segments.append(_Segment([], [], []))
+        if isinstance(step.op, Gather):
+            segments.append(_Segment([], [], [], step))
+            continue
         segments[-1].steps.append(step)
     if segments[-1].own or segments[-1].joint:
         segments.append(_Segment([], [], []))
     stages: list[Stage] = []
     history: list[Any] = [FORMAT, recipe.seed, stream.name, _identity(stream.source, stream.source.where)]
     known = {f.name: f.type for f in DOCUMENT}
-    extra: dict[str, pa.DataType] = {}
+    known |= stream.source.writes
+    extra = {k: t for k, t in stream.source.writes.items() if k not in DOCUMENT.names}
     text_stage: int | None = None
     for n, segment in enumerate(segments):
         globals_ = [*segment.own, *segment.joint]
-        steps = _with_measures(segment.steps, globals_, fresh=n == 0, known=known)
+        gather, final = segment.gather, n == len(segments) - 1
+        then = None if final else segments[n + 1].gather
+        if gather:
+            known = {f.name: f.type for f in DOCUMENT} | dict(gather.op.contract.writes)
+            extra = {k: t for k, t in gather.op.contract.writes.items() if k not in DOCUMENT.names}
+            history.append([gather.name, _identity(gather.op)])
+        ends = [*globals_, then] if then else globals_
+        steps = _with_measures(segment.steps, ends, fresh=n == 0, known=known)
         for work in steps:
             if not isinstance(work.op, Measure):
                 extra |= {k: t for k, t in work.op.contract.writes.items() if k not in DOCUMENT.names}
         sketches = tuple(Work(s.name, s.op) for s in globals_)
         history += [[w.step, _identity(w.op)] for w in (*steps, *sketches)]
-        final = n == len(segments) - 1
-        grows = any(_changes_text(w.op) for w in steps)
-        keeps_text = grows or (text_stage is None and not stream.source.rereads)
+        grows = gather is not None or any(_changes_text(w.op) for w in steps)
+        if then:
+            history.append([then.name, _identity(then.op)])
+        again = stream.source.rereads and not any(pa.types.is_nested(t) for t in stream.source.writes.values())
+        keeps_text = grows or (text_stage is None and not again)
         stages.append(
             Stage(
                 number=n + 1,
@@ -121,10 +136,12 @@ def _chain(recipe: Recipe, stream: Stream, joint: Sequence[Step]) -> Chain:
                 seed=recipe.seed,
                 steps=tuple(steps),
                 sketches=sketches,
-                leaves="documents" if final else "text" if keeps_text else "rows",
+                leaves="documents" if final else "runs" if then else "text" if keeps_text else "rows",
                 text_stage=text_stage,
                 extra=pa.schema([pa.field(k, t) for k, t in extra.items()]),
                 fingerprint=xxhash.xxh3_128_hexdigest(json.dumps(history, sort_keys=True).encode()),
+                gathers=Work(gather.name, gather.op) if gather else None,
+                gathered_by=Work(then.name, then.op) if then else None,
             )
         )
         if stages[-1].leaves == "text":
@@ -145,7 +162,9 @@ def _changes_text(op: Op) -> bool:
 
 
 def _identity(op: Op, leave_out: Iterable[str] = ()) -> list[Any]:
-    return [op.name(), op.version, {k: v for k, v in op.parameters().items() if k not in set(leave_out)}]
+    known = [op.name(), op.version, {k: v for k, v in op.parameters().items() if k not in set(leave_out)}]
+    besides = op.besides()
+    return known if besides is None else [*known, besides]
 
 
 def _with_measures(
@@ -167,7 +186,7 @@ def _with_measures(
     for step in [*steps, *ends]:
         for column in step.op.contract.reads:
             need(column)
-        if isinstance(step.op, Global):
+        if isinstance(step.op, Global | Gather):
             continue
         out.append(Work(step.name, step.op))
         known.update(step.op.contract.writes)

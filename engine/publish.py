@@ -39,7 +39,7 @@ def publish(out: str, stages: Stages) -> dict[str, list[dict[str, Any]]]:
             for shard, receipt in receipts.items():
                 for kind, folder, name in (
                     ("documents", "documents", f"{stream}-{shard}") if n == last else ("", "", ""),
-                    ("measures", "roll", f"{stream}-{shard}") if n == 0 else ("", "", ""),
+                    ("measures", "roll", f"{stream}-{shard}") if n == 0 or stage.gathers else ("", "", ""),
                     ("ledger", "ledger", f"{stream}-{shard}-{stage.number}"),
                     ("quarantine", "quarantine", f"{stream}-{shard}-{stage.number}"),
                 ):

@@ -57,6 +57,8 @@ def _lacks(use: Use, given: set[str] | None) -> Iterable[Chain]:
 def _after(use: Use, given: set[str] | None) -> set[str] | None:
     """The columns behind a step, among them those that it lacked, told once; None if it might have written any."""
     op = _known(use)
+    if op is not None and op.kind() == "gather":
+        return {*DOCUMENT.names, *catalogue.written(op)}
     return None if op is None or given is None else {*given, *op.contract.reads, *catalogue.written(op)}
 
 

@@ -29,6 +29,8 @@ class StepReport:
     born: int = 0
     changed: int = 0
     seconds: float = 0.0
+    noted: dict[str, int] = field(default_factory=dict)
+    """What was counted besides, by name: in the input but no document, or found in documents that were kept."""
 
     def as_json(self) -> dict[str, Any]:
         """The step as `report.json` has it."""
@@ -110,7 +112,8 @@ class Report:
         lines += [
             f"Read {self.read:,} documents ({size(self.text_bytes_read)} of text), kept {self.kept:,} "
             f"({size(self.text_bytes_kept)}), dropped {self.dropped:,}, quarantined {self.quarantined:,}"
-            + (f"; {self.born:,} more came of documents that became several" if self.born else "")
+            + (f"; {self.born:,} more came of documents that became several" if self.born > 0 else "")
+            + (f"; {-self.born:,} fewer came of rows that were gathered" if self.born < 0 else "")
             + f". {self.seconds:.1f} s.",
             "",
             "| stream | step | in | kept | dropped | changed | CPU s |",
@@ -122,6 +125,9 @@ class Report:
                 f"| {step.stream} | {step.step} | {step.rows:,} | {step.kept:,} | {why} | {step.changed or ''} "
                 f"| {step.seconds:.2f} |"
             )
+        for step in self.steps:
+            found = ", ".join(f"{count:,} {what}" for what, count in step.noted.items() if count)
+            lines += ["", f"{step.stream}: {step.step} counted {found}."] if found else []
         lines += ["", self.against_plan()] if self.against_plan() else []
         lines += [""] + [f"**{alarm}**" for alarm in self.alarms()]
         lines += ["", "| language | read | MB | kept | MB |", "|---|---:|---:|---:|---:|"]
@@ -197,6 +203,7 @@ def _steps(stream: str, passes: list[Any]) -> list[StepReport]:
     steps: dict[str, StepReport] = {}
     for stage, receipts in passes:
         order = [stage.source.name()] if stage.number == 1 else []
+        order += [stage.gathers.step] if stage.gathers else []
         order += [w.step for w in (*stage.steps, *stage.sketches)]
         for name in order:
             steps.setdefault(name, StepReport(stream, name, ""))
@@ -211,6 +218,8 @@ def _steps(stream: str, passes: list[Any]) -> list[StepReport]:
                 step.born += count["born"]
                 step.changed += count["changed"]
                 step.seconds += count["seconds"]
+                for what, number in count["noted"].items():
+                    step.noted[what] = step.noted.get(what, 0) + number
                 for reason, number in count["dropped"].items():
                     step.dropped[reason] = step.dropped.get(reason, 0) + number
     decided = {w.step for stage, _ in passes for w in stage.sketches}

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from engine import storage
+from engine import gathering, storage
 from engine.columns import one_array
 from engine.compiling import compile_kernels
 from engine.digest import chances, document_ids, document_lanes, hexes, without_markup
@@ -28,6 +28,7 @@ from engine.errors import EngineError, RunError
 from engine.op import (
     Batch,
     Filter,
+    Gather,
     Global,
     Ledger,
     Losses,
@@ -66,7 +67,8 @@ class Stage:
     """Steps that run on a shard while it is in memory.
 
     `leaves` says what the stage writes: `rows` (the roll and sketches, no text: the next pass reads the text from the
-    source again), `text` (the text too, for the next pass) or `documents` (the end).
+    source again), `text` (the text too, for the next pass), `runs` (sorted rows, which the next pass gathers) or
+    `documents` (the end).
     """
 
     number: int
@@ -81,6 +83,10 @@ class Stage:
     extra: pa.Schema
     """Columns that maps write beyond those of every document."""
     fingerprint: str
+    gathers: Work | None = None
+    """The op that makes this stage's documents of what the stage before left as runs."""
+    gathered_by: Work | None = None
+    """The op for which this stage leaves runs."""
 
     @property
     def folder(self) -> str:
@@ -106,6 +112,8 @@ class Task:
     repeated: tuple[int, ...] = ()
     """Rows of the source whose id an earlier row has."""
     limit: int | None = None
+    gathers: str | None = None
+    """The folder of the stage before, whose runs the stage gathers."""
 
 
 @dataclass
@@ -120,11 +128,14 @@ class StepCount:
     born: int = 0
     changed: int = 0
     seconds: float = 0.0
+    noted: dict[str, int] = field(default_factory=dict)
+    """What was counted besides, by name; nothing is lost by it."""
 
 
 def run_shard(task: Task) -> dict[str, Any]:
     """The receipt of a shard that has been run: counts, files with their bytes, seconds; its files lie in the stage."""
-    compile_kernels([work.op for work in (*task.stage.steps, *task.stage.sketches)])
+    stage = task.stage
+    compile_kernels([work.op for work in (*stage.steps, *stage.sketches)])
     return _ShardRun(task).run()
 
 
@@ -171,6 +182,8 @@ class _ShardRun:
             for _ in self._kept():
                 pass
             files = {}
+        elif self.stage.leaves == "runs":
+            files = self._write_runs()
         else:
             with storage.open_whole(url) as file:
                 self._write_documents(file)
@@ -213,7 +226,7 @@ class _ShardRun:
 
     def _kept(self) -> Iterator[Batch]:
         """The batches that the stage keeps, after all steps, with their sketches taken."""
-        for positions, batch in self._again() if self.task.before else self._first():
+        for positions, batch in self._documents():
             positions, batch, alive = self._through_steps(positions, batch)
             whole = bool(alive.all())
             count = batch.num_rows if whole else int(alive.sum())
@@ -225,6 +238,11 @@ class _ShardRun:
             self.kept += count
             yield kept
 
+    def _documents(self) -> Iterator[tuple[Any, Batch]]:
+        if self.task.gathers:
+            return self._gathered(self.task.gathers)
+        return self._again() if self.task.before else self._first()
+
     def _first(self) -> Iterator[tuple[Any, Batch]]:
         source, losses, step = self.stage.source, Losses(), self.stage.source.name()
         count, at = self._count(step, step), 0
@@ -233,7 +251,7 @@ class _ShardRun:
         for raw in source.read(self.shard, losses):
             if self.task.limit is not None:
                 raw = raw.slice(0, max(0, self.task.limit - at))
-            batch, lanes = self._as_documents(raw)
+            batch, lanes = self._as_documents(raw, source)
             self.lanes.append(lanes)
             positions = np.arange(at, at + batch.num_rows)
             at += batch.num_rows
@@ -251,9 +269,10 @@ class _ShardRun:
                 break
         count.seconds += time.thread_time() - clock
         self._enter_losses(losses, count)
+        count.noted = dict(sorted(losses.noted.items()))
         self.read = count.rows = at + len(losses.dropped) + len(losses.quarantined)
 
-    def _as_documents(self, raw: Batch) -> tuple[Batch, Any]:
+    def _as_documents(self, raw: Batch, op: Op) -> tuple[Batch, Any]:
         content, marked = without_markup(_text(one_array(raw.column("content"))))
         self.marked += marked
         given = {n: _text(raw.column(n)) for n in SOURCE_COLUMNS if n in raw.schema.names and n != "content"}
@@ -267,9 +286,13 @@ class _ShardRun:
             "length_bytes": pc.binary_length(content).cast(pa.int64()),
         }
         columns = nulls | given | own
-        arrays = [columns[f.name].cast(f.type) for f in DOCUMENT]
+        arrays = {f.name: columns[f.name].cast(f.type) for f in DOCUMENT}
+        for name, kind in op.contract.writes.items():
+            if name not in DOCUMENT.names:
+                column = one_array(raw.column(name)) if name in raw.schema.names else pa.nulls(raw.num_rows, kind)
+                arrays[name] = without_markup(column)[0] if kind == TEXT else column
         self.text_bytes += int(pc.sum(own["length_bytes"]).as_py() or 0)
-        return pa.RecordBatch.from_arrays(arrays, names=DOCUMENT.names), lanes
+        return pa.RecordBatch.from_pydict(arrays), lanes
 
     def _enter_losses(self, losses: Losses, count: StepCount) -> None:
         for rows in (losses.dropped, losses.quarantined):
@@ -289,6 +312,48 @@ class _ShardRun:
             self.ledger.drop(count.step, batch, reason, score)
             for row in rows:
                 count.dropped[row["reason"]] = count.dropped.get(row["reason"], 0) + 1
+
+    def _gathered(self, folder: str) -> Iterator[tuple[Any, Batch]]:
+        """Documents made of the rows of a partition; they count as born, and less than none are where rows were many."""
+        assert self.stage.gathers is not None
+        work, clock = self.stage.gathers, time.thread_time()
+        op = work.op
+        assert isinstance(op, Gather)
+        count, at = self._count(work.step, op.name()), 0
+        shards = storage.read_json(storage.join(folder, "gathered.json"))
+        table = gathering.read_partition(folder, shards, op, self.shard.at)
+        self.read = count.rows = table.num_rows
+        for edges, rows in gathering.grouped(table, op):
+            for first, made in self._gather(op, count, edges, rows):
+                batch, _ = self._as_documents(made, op)
+                count.born += batch.num_rows - int(edges[first + made.num_rows] - edges[first])
+                for name in (n for n, kind in op.contract.writes.items() if pa.types.is_boolean(kind)):
+                    found = int(pc.sum(batch.column(name)).as_py() or 0)
+                    count.noted[name] = count.noted.get(name, 0) + found
+                count.seconds += time.thread_time() - clock
+                yield np.arange(at, at + batch.num_rows), batch
+                clock, at = time.thread_time(), at + batch.num_rows
+
+    def _gather(self, op: Gather, count: StepCount, edges: Any, rows: Batch) -> Iterator[tuple[int, Batch]]:
+        """The documents of runs of groups, each with its first; rows of a group on which the op raises are set aside."""
+        todo = [(0, len(edges) - 1)]
+        while todo:
+            lo, hi = todo.pop()
+            first, part = int(edges[lo]), rows.slice(int(edges[lo]), int(edges[hi] - edges[lo]))
+            try:
+                made = op.run(edges[lo : hi + 1] - first, part)
+            except (EngineError, MemoryError):
+                raise
+            except Exception as error:  # whatever an op raises belongs to the rows
+                if hi - lo > 1:
+                    middle = (lo + hi) // 2
+                    todo += [(middle, hi), (lo, middle)]
+                    continue
+                self.op_errors += 1
+                for name in part.column("id").to_pylist():
+                    self._quarantine(count, name, None, f"{type(error).__name__}: {error}"[:2000])
+                continue
+            yield lo, made
 
     def _again(self) -> Iterator[tuple[Any, Batch]]:
         """Text that an earlier pass kept, joined with what its roll says of the documents."""
@@ -546,6 +611,20 @@ class _ShardRun:
             if sum(b.num_rows for b in waiting):
                 writer.write_table(pa.Table.from_batches(waiting), row_group_size=1 << 30)
 
+    def _write_runs(self) -> dict[str, str]:
+        work, url = self.stage.gathered_by, self._url("rows", "arrow")
+        assert work is not None and isinstance(work.op, Gather)
+        known = {f.name: f.type for f in (*DOCUMENT, *self.stage.extra)}
+        schema = pa.schema([(n, known[n]) for n in dict.fromkeys(("id", *work.op.contract.reads))])
+        with storage.open_whole(url) as file:
+            runs = gathering.Runs(file, work.op, schema)
+            for batch in self._kept():
+                runs.add(batch)
+            runs.close()
+        index = self._url("rows", "npy")
+        gathering.write_index(index, runs)
+        return {"rows": url, "rows/index": index}
+
     def _write_tables(self) -> dict[str, str]:
         files = {"roll": self._url("roll")}
         roll = self._whole_roll()
@@ -564,7 +643,7 @@ class _ShardRun:
         for step, batches in self.sketches.items():
             folder = storage.join(self.task.out, "sketches", step)
             files[f"sketches/{step}"] = write_sketch(folder, self.shard.name, batches)
-        if not self.task.before:
+        if not self.task.before and not self.task.gathers:
             lanes = np.concatenate(self.lanes) if self.lanes else np.zeros((0, 2), np.uint64)
             buffer = io.BytesIO()
             np.save(buffer, lanes)
