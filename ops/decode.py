@@ -230,8 +230,25 @@ def decode(column: pa.Array) -> tuple[pa.Array, pa.Array]:
     found = [decode_file(data[offsets[n] : offsets[n + 1]].tobytes()) for n in odd]
     reasons = np.full(rows, None, object)
     reasons[odd] = [reason for _, reason in found]
-    texts = pa.array([text for text, _ in found], TEXT)
-    return pc.replace_with_mask(content, pa.array(~plain), texts), pa.array(reasons, TEXT)
+    return _with_texts(data, offsets, odd, [text for text, _ in found]), pa.array(reasons, TEXT)
+
+
+def _with_texts(data: Bytes, offsets: Offsets, odd: Any, texts: Sequence[str | None]) -> pa.Array:
+    """The column with these rows' texts in place of their bytes: whole runs between them are copied at once."""
+    encoded = [text.encode() if text is not None else b"" for text in texts]
+    lengths = np.diff(offsets)
+    lengths[odd] = [len(text) for text in encoded]
+    ends = np.r_[0, np.cumsum(lengths)]
+    out = np.empty(int(ends[-1]) + OVERREAD, np.uint8)
+    after = 0
+    for row, text in zip([*odd.tolist(), len(lengths)], [*encoded, b""], strict=True):
+        out[ends[after] : ends[row]] = data[offsets[after] : offsets[row]]
+        out[ends[row] : ends[row] + len(text)] = np.frombuffer(text, np.uint8)
+        after = row + 1
+    valid = np.ones(len(lengths), bool)
+    valid[odd] = [text is not None for text in texts]
+    bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(ends), pa.py_buffer(out), bitmap)
 
 
 # --- documents --------------------------------------------------------------------------------------------------

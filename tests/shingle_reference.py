@@ -4,6 +4,7 @@ import hashlib
 import re
 import struct
 
+import numpy as np
 from hypothesis import strategies as st
 
 from ops import shingles as constants
@@ -52,3 +53,35 @@ code = st.lists(
     ),
     max_size=30,
 ).map("".join)
+
+
+MERSENNE = np.uint64((1 << 61) - 1)
+
+
+def the_stacks_survivors(texts: list[str]) -> list[int]:
+    """The Stack's near-deduplication as its text describes it: tokens, SHA-1, 25 bands of 10 rows, union-find."""
+    draw = np.random.RandomState(42)
+    drawn = [[draw.randint(low, MERSENNE, dtype=np.uint64) for low in (1, 0)] for _ in range(256)]
+    a, b = np.array(drawn, np.uint64).T
+    tables: list[dict[bytes, set[int]]] = [{} for _ in range(25)]
+    for row, text in enumerate(texts):
+        tokens = re.split(r"[^A-Za-z_0-9]", text)
+        grams = {" ".join(tokens[i : i + 5]) for i in range(len(tokens) - 4)}
+        hashes = [struct.unpack("<I", hashlib.sha1(gram.encode()).digest()[:4])[0] for gram in grams]
+        images = (np.array(hashes, np.uint64)[:, None] * a + b) % MERSENNE & np.uint64(2**32 - 1)
+        least = np.vstack([images, np.full(256, 2**32 - 1, np.uint64)]).min(axis=0)
+        for band, table in enumerate(tables):
+            table.setdefault(least[10 * band : 10 * band + 10].byteswap().tobytes(), set()).add(row)
+    parent = list(range(len(texts)))
+
+    def find(x: int) -> int:
+        while parent[x] != x:
+            parent[x] = x = parent[parent[x]]
+        return x
+
+    for table in tables:
+        for bucket in table.values():
+            for row in bucket:
+                x, y = find(row), find(min(bucket))
+                parent[max(x, y)] = min(x, y)
+    return [row for row in range(len(texts)) if find(row) == row]

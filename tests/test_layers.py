@@ -12,7 +12,7 @@ FLOORS = [
     {"columns", "simd", "storage"},
     {"digest"},
     {"op", "lock", "trace"},
-    {"catalogue", "compiling", "marked_yaml", "pool"},
+    {"catalogue", "compiling", "gathering", "marked_yaml", "pool"},
     {"reads", "settings", "sketches", "stage", "steps"},
     {"docs", "publish", "recipe"},
     {"plan", "report", "run"},

@@ -1,7 +1,6 @@
 import hashlib
 import random
 import re
-import struct
 from itertools import pairwise
 
 import numpy as np
@@ -285,37 +284,6 @@ def test_nothing_to_decide():
 
 
 # --- reproduce ----------------------------------------------------------------------------------------------------
-
-MERSENNE = np.uint64((1 << 61) - 1)
-
-
-def the_stacks_survivors(texts: list[str]) -> list[int]:
-    """The Stack's near-deduplication as its text describes it: tokens, SHA-1, 25 bands of 10 rows, union-find."""
-    draw = np.random.RandomState(42)
-    drawn = [[draw.randint(low, MERSENNE, dtype=np.uint64) for low in (1, 0)] for _ in range(256)]
-    a, b = np.array(drawn, np.uint64).T
-    tables: list[dict[bytes, set[int]]] = [{} for _ in range(25)]
-    for row, text in enumerate(texts):
-        tokens = re.split(r"[^A-Za-z_0-9]", text)
-        grams = {" ".join(tokens[i : i + 5]) for i in range(len(tokens) - 4)}
-        hashes = [struct.unpack("<I", hashlib.sha1(gram.encode()).digest()[:4])[0] for gram in grams]
-        images = (np.array(hashes, np.uint64)[:, None] * a + b) % MERSENNE & np.uint64(2**32 - 1)
-        least = np.vstack([images, np.full(256, 2**32 - 1, np.uint64)]).min(axis=0)
-        for band, table in enumerate(tables):
-            table.setdefault(least[10 * band : 10 * band + 10].byteswap().tobytes(), set()).add(row)
-    parent = list(range(len(texts)))
-
-    def find(x: int) -> int:
-        while parent[x] != x:
-            parent[x] = x = parent[parent[x]]
-        return x
-
-    for table in tables:
-        for bucket in table.values():
-            for row in bucket:
-                x, y = find(row), find(min(bucket))
-                parent[max(x, y)] = min(x, y)
-    return [row for row in range(len(texts)) if find(row) == row]
 
 
 def test_reproduce_keeps_what_the_stack_kept():
