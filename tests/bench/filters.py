@@ -11,17 +11,29 @@ from pathlib import Path
 
 import environments
 import measure
-from results import RIVALS, Goal, Results, Table, arguments, engine_run, facts, kept_paths, rival_versions, start_input
+from results import (
+    RIVALS,
+    START_ROWS,
+    Goal,
+    Results,
+    Table,
+    arguments,
+    engine_run,
+    facts,
+    kept_paths,
+    rival_versions,
+    start_input,
+)
 
 from ops.inspection import LANGUAGES
 from ops.permissive import listed
 
 ABOUT = """
 The same Parquet files are read, every file is judged (language by its name, longest and mean line, letters and digits,
-letters, XML header, size of data files, licence), and those that pass are written as Parquet with zstd. Each contender is
-a whole process on the same {cores} cores; contenders take turns, and the figures are medians of {runs} rounds. *Start* is
-the same command on {start} files; *net* is without it. The engine also writes its ledger, measures and samples of what it
-drops, syncs its files, and leaves a run that `why` can be asked about; the others write the rows.
+letters, XML header, size of data files, licence), and those that pass are written as Parquet with zstd. Each contender
+is a whole process on the same {cores} cores; contenders take turns, and the figures are medians of {runs} rounds.
+*Start* is the same command on {start} files; *net* is without it. The engine also writes its ledger, measures and
+samples of what it drops, syncs its files, and leaves a run that `why` can be asked about; the others write the rows.
 """
 
 CONTENDERS = {
@@ -38,10 +50,9 @@ DEFAULT = ["engine", "copy", "copy-plain", "polars"]
 def tables() -> dict[str, object]:
     """Languages, licences and bounds by extension, as the rivals' scripts take them."""
     data = json.loads(LANGUAGES.read_bytes())
-    bounds: dict[str, dict[str, float | None]] = {}
+    measures = ("longest_line", "mean_line", "alphanumeric", "alphabetic")
+    bounds: dict[str, dict[str, float | None]] = {measured: {} for measured in measures}
     refused = []
-    for measured in ("longest_line", "mean_line", "alphanumeric", "alphabetic"):
-        bounds[measured] = {}
     for language, pairs in data["inspection"].items():
         for extension, pair in pairs.items():
             key = f"{language}/{extension}"
@@ -91,7 +102,7 @@ def main() -> None:
         records.append(record)
         if not record.error:
             kept[who.name] = kept_paths(out / "documents" if who.name == "engine" else out)
-    results.about = ABOUT.format(cores=given.cores, runs=given.runs, start=20)
+    results.about = ABOUT.format(cores=given.cores, runs=given.runs, start=START_ROWS)
     results.timed(records)
     speeds = {r.name: known["text_bytes"] / 1e6 / r.net for r in records if not r.error}
     results.tables = [_speeds(records, speeds, kept)]

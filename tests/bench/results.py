@@ -16,12 +16,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+import environments
+import measure
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-
-import environments
-import measure
 
 RESULTS = Path(__file__).parent / "results"
 RECIPES = Path(__file__).parent / "recipes"

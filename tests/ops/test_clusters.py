@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shingle_reference import the_stacks_survivors
 
 from ops.buckets import band_records, components, meetings, shared, sort_records, stars
 from ops.clusters import Sets, collapse, decide, gather_sets, jaccard, least_agreement, to_verify

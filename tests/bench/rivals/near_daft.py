@@ -45,7 +45,7 @@ for band in range(BANDS):
     key = (signatures[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64) * mix).sum(axis=1, dtype=np.uint64)
     order = np.argsort(key, kind="stable")
     same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
-    for left, right in zip(order[same].tolist(), order[same + 1].tolist()):
+    for left, right in zip(order[same].tolist(), order[same + 1].tolist(), strict=True):
         a, b = root(left), root(right)
         parent[max(a, b)] = min(a, b)
 keep = np.array([parent[x] == x for x in range(len(parent))])

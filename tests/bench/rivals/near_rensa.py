@@ -27,7 +27,8 @@ for path in files:
         sets = []
         for text in batch.column(0).to_pylist():
             w = words_of(text)
-            sets.append(set(map(" ".join, zip(w, w[1:], w[2:], w[3:], w[4:]))) if len(w) > 4 else {" ".join(w)})
+            runs = zip(w, w[1:], w[2:], w[3:], w[4:], strict=False)
+            sets.append(set(map(" ".join, runs)) if len(w) > 4 else {" ".join(w)})
         sketches = RMinHash.from_token_sets(sets, num_perm=256, seed=42)
         pairs = [(str(row + n), sketch) for n, sketch in enumerate(sketches)]
         keep += dedup.add_pairs(pairs)
