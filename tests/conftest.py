@@ -69,7 +69,9 @@ steps:
 def run_recipe(tmp_path: Path) -> Callable[..., Report]:
     """Runs a recipe text (or the small one over a folder of Parquet) into a folder, in this process by default."""
 
-    def run(out: Path | str, path: Path | str = "", text: str = RECIPE, pool: Pool | None = None, **options: Any) -> Report:
+    def run(
+        out: Path | str, path: Path | str = "", text: str = RECIPE, pool: Pool | None = None, **options: Any
+    ) -> Report:
         recipe = recipes.read(text.format(path=path))
         reports = [
             event.report

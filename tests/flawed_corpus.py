@@ -8,7 +8,9 @@ from engine.digest import document_ids
 from engine.op import Batch
 from engine.schema import DOCUMENT, TEXT
 
-_PYTHON = 'def area(width, height):\n    """The area of a rectangle."""\n    # both in metres\n    return width * height\n'
+_PYTHON = (
+    'def area(width, height):\n    """The area of a rectangle."""\n    # both in metres\n    return width * height\n'
+)
 _LICENCE = "# SPDX-License-Identifier: MIT\n"
 _KEY = "AKIA" + "Z7QXW2LBT4MN6RPK"
 

@@ -36,10 +36,8 @@ def ready(op: Op, batch: Batch) -> Batch:
     for column in op.contract.reads:
         if column in batch.schema.names:
             continue
-        if column in measures:
-            made = measures[column]()
-        else:
-            made = instance(catalogue.op(catalogue.writers(column)[0]))
+        writer = measures.get(column) or catalogue.op(catalogue.writers(column)[0])
+        made = instance(writer)
         batch = ready(made, batch)
         batch = made.judge(batch)[0] if isinstance(made, Filter) else made.run(batch)
     return batch

@@ -16,6 +16,7 @@ FLOORS = [
     {"reads", "settings", "sketches", "stage", "steps"},
     {"docs", "publish", "recipe"},
     {"plan", "report", "run"},
+    {"forgetting"},
     {"estimate", "executor", "story"},
     {"progress"},
     {"cli"},
@@ -27,7 +28,10 @@ DOORS = {
     "fsspec": {"engine/storage.py", "ops/files.py", "ops/archives.py", "ops/hub.py"},
     "cyclopts": {"engine/cli.py"},
 }
-NAMELESS = {"util", "utils", "helper", "helpers", "common", "base", "misc", "core", "manager", "handler", "processor", "factory"}
+NAMELESS = {
+    *("util", "utils", "helper", "helpers", "common", "base"),
+    *("misc", "core", "manager", "handler", "processor", "factory"),
+}
 
 
 def modules(package: str) -> list[Path]:

@@ -264,7 +264,8 @@ def test_killed_driver_and_workers_leave_a_run_that_goes_on(make_corpus, run_rec
 def test_streams_run_side_by_side_and_meet_in_joint_steps(make_corpus, run_recipe, tmp_path):
     one, two = make_corpus("one", files=2), make_corpus("two", files=3)
     text = (
-        f"name: t\nstreams:\n  a: {{{{source: {{{{parquet: {{{{path: '{one}'}}}}}}}}, steps: [line_length, exact_dedup]}}}}\n"
+        "name: t\nstreams:\n"
+        f"  a: {{{{source: {{{{parquet: {{{{path: '{one}'}}}}}}}}, steps: [line_length, exact_dedup]}}}}\n"
         f"  b: {{{{source: {{{{parquet: {{{{path: '{two}'}}}}}}}}, steps: [line_length]}}}}\nsteps: [exact_dedup]\n"
     )
     report = run_recipe(tmp_path / "out", text=text)

@@ -13,9 +13,9 @@ from engine.lock import locked
 
 
 def test_a_second_run_is_refused_and_told_who_is_at_work(tmp_path):
-    with locked(str(tmp_path)), pytest.raises(RunError, match=r"another run is at work here \(process \d+"):
-        with locked(str(tmp_path)):
-            pass
+    told = r"another run is at work here \(process \d+"
+    with locked(str(tmp_path)), pytest.raises(RunError, match=told), locked(str(tmp_path)):
+        pass
     with locked(str(tmp_path)):
         pass
 

@@ -80,7 +80,8 @@ def test_a_cluster_of_two_nodes_gives_the_same_bytes_and_may_lose_one(make_corpu
     folder = make_corpus(files=12, rows=200)
     run_recipe(tmp_path / "here", folder)
     recipe = tmp_path / "r.yaml"
-    recipe.write_text(f"name: t\nseed: 7\nsource: {{parquet: {{path: '{folder}'}}}}\nsteps: [line_length, exact_dedup]\n")
+    steps = "steps: [line_length, exact_dedup]"
+    recipe.write_text(f"name: t\nseed: 7\nsource: {{parquet: {{path: '{folder}'}}}}\n{steps}\n")
     home = {"RAY_USAGE_STATS_ENABLED": "0", "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
     environment = os.environ | home
 
@@ -122,7 +123,7 @@ def test_a_cluster_of_two_nodes_gives_the_same_bytes_and_may_lose_one(make_corpu
 
 
 def test_an_address_where_no_cluster_answers_is_refused_in_plain_words(tmp_path):
-    code = "from engine.pool import RayPool\ntry:\n    RayPool()\nexcept Exception as e:\n    print(type(e).__name__, e)"
+    code = "from engine.pool import RayPool\ntry:\n    RayPool()\nexcept Exception as e:\n    print(repr(e))\n"
     environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:1", "RAY_gcs_rpc_server_reconnect_timeout_s": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.startswith("RunError no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1")
+    assert done.stdout.startswith("RunError('no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1")

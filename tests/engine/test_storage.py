@@ -1,7 +1,5 @@
 """Files appear whole or not at all, on any file system."""
 
-import os
-
 import pyarrow as pa
 import pytest
 
@@ -36,7 +34,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path):
         file.write(b"half")
         raise RuntimeError
     assert storage.read_bytes(url) == b"before"
-    assert os.listdir(tmp_path) == ["f"]
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
 
 
 def test_the_version_changes_with_the_content(root):
