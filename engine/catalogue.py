@@ -97,7 +97,10 @@ def measures() -> dict[str, type[Measure]]:
 
 def written(op: Op | type[Op]) -> tuple[str, ...]:
     """The columns that documents have after this op and did not need to have before."""
-    return tuple(op.contract.writes) if op.kind() != "global" else ()
+    if op.kind() != "global":
+        return tuple(op.contract.writes)
+    rule = getattr(op, "rule", None)
+    return tuple(rule.contract.writes) if rule else ()
 
 
 def writers(column: str) -> list[str]:

@@ -213,6 +213,49 @@ def why(what: str, *, run: str | None = None, json: Flag = False) -> None:
             )
 
 
+@app.command
+def forget(
+    list: str, run: str, *, on: Literal["ray", "here"] = "here", workers: int | None = None, json: Flag = False
+) -> None:
+    """Remove from a finished run what a list names, and keep it from coming back.
+
+    Parameters
+    ----------
+    list
+        A file that names accounts, repositories and hashes of files, a line each; see `engine ops opt_out`.
+    run
+        The run's folder.
+    on
+        Where the work runs: on Ray or here, without Ray.
+    workers
+        Workers at a time; as many as there are cores unless given.
+    json
+        Prints the outcome as JSON, with all documents that were dropped because of one that is gone.
+    """
+    from engine.forgetting import forget as remove
+
+    with _pool(on, workers) as pool:
+        outcome = remove(list, run, pool)
+    if json:
+        print(json_module.dumps(outcome.as_json(), indent=1, ensure_ascii=False))
+        return
+    print(f"found {outcome.found:,} documents; {outcome.removed:,} of them were kept, and are removed")
+    for place in outcome.deleted:
+        print(f"deleted {place}: it held their text")
+    for place in outcome.made:
+        print(f"made from them, and left as it is: {place}")
+    if outcome.orphans:
+        print(f"{len(outcome.orphans):,} documents had been dropped because of one that is gone:")
+        for row in outcome.orphans[:20]:
+            print(f"  {row['repo_name'] or ''}:{row['path'] or row['id']}  ({row['step']})")
+        if len(outcome.orphans) > 20:
+            print("  ... (all of them with --json)")
+    if outcome.orphans or outcome.deleted:
+        print(f"regain and make anew what is missing:\n  engine run {run}/recipe.yaml --out {run}")
+    for shard in outcome.unread:
+        _say(f"{shard} could not be read again: of its texts only those that were kept were looked at for hashes")
+
+
 # --- what commands share --------------------------------------------------------------------------------------------
 
 

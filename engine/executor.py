@@ -22,11 +22,12 @@ import xxhash
 from engine import gathering, storage
 from engine import recipe as recipes
 from engine.errors import RunError
+from engine.forgetting import Forgotten
 from engine.lock import locked
-from engine.op import Global, Resources, Shard
-from engine.plan import Chain, Plan
+from engine.op import Global, Job, Resources, Shard
+from engine.plan import Chain, Plan, identity
 from engine.pool import Pool
-from engine.publish import publish
+from engine.publish import Stages, publish
 from engine.report import Report, make_report
 from engine.schema import DUPLICATE, VERDICT
 from engine.sketches import SketchFile, StoredExchange, StoredSketches
@@ -69,13 +70,20 @@ class Deciding:
 
 
 @dataclass(frozen=True)
+class Working:
+    """A job began."""
+
+    step: str
+
+
+@dataclass(frozen=True)
 class RunDone:
     """The run is over: its report."""
 
     report: Report
 
 
-Event = StageStarted | ShardDone | Deciding | RunDone
+Event = StageStarted | ShardDone | Deciding | Working | RunDone
 
 
 # --- the run --------------------------------------------------------------------------------------------------------
@@ -123,6 +131,7 @@ class _Run:
     ) -> None:
         self.plan, self.out, self.pool = plan, out, pool
         self.max_errors, self.limit, self.estimate = max_errors, limit, estimate
+        self.forgotten = Forgotten.of(out)
         self.began = time.time()
         self.ran = 0
 
@@ -161,8 +170,39 @@ class _Run:
         stages = {f.chain.stream: list(zip(f.chain.stages, f.receipts, strict=True)) for f in flows}
         manifest = publish(self.out, stages)
         report = make_report(self.plan.recipe.name, stages, time.time() - self.began, self.out, self.estimate, self.ran)
+        for flow in flows:
+            for at, boundary in enumerate(flow.chain.boundaries):
+                own = {work.step for work in boundary.own}
+                for work in self._rules(flow, at):
+                    name = f"{flow.chain.stream}: {work.step}" if work.step in own else work.step
+                    report.decisions[name] = work.op.parameters()
         report.write(self.out, manifest)
+        yield from self._jobs(report, manifest, stages)
         yield RunDone(report)
+
+    def _jobs(self, report: Report, manifest: dict[str, Any], stages: Stages) -> Iterator[Event]:
+        """Runs the jobs that are not done for this corpus; what they tell becomes part of the report."""
+        receipts = [[s, [[r["fingerprint"] for r in rs.values()] for _, rs in ps]] for s, ps in stages.items()]
+        names = [step.name for step in self.plan.jobs]
+        for stale in storage.names(storage.join(self.out, "jobs")):
+            if stale.removesuffix(".json") not in names:
+                storage.remove(storage.join(self.out, "jobs", stale))
+        for step in self.plan.jobs:
+            assert isinstance(step.op, Job)
+            mark = repr([identity(step.op), self.plan.recipe.seed, receipts])
+            fingerprint = xxhash.xxh3_128_hexdigest(mark.encode())
+            url, told = storage.join(self.out, "jobs", f"{step.name}.json"), None
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                known = storage.read_json(url)
+                told = known["told"] if known["fingerprint"] == fingerprint else None
+            if told is None:
+                yield Working(step.name)
+                place = storage.join(self.out, step.name.replace("#", "-"))
+                told = step.op.run(self.out, place, self.pool)
+                known = {"step": step.name, "op": step.op.name(), "fingerprint": fingerprint, "out": place}
+                storage.write_json(url, known | {"holds_text": step.op.holds_text, "told": told})
+            report.jobs[step.name] = told
+            report.write(self.out, manifest)
 
     def _go_on(self, flow: _Flow) -> None:
         """To the next stage; where it gathers, its shards are the partitions of what this one left."""
@@ -181,10 +221,15 @@ class _Run:
 
     def _tasks(self, flow: _Flow, repeated: dict[str, tuple[int, ...]] | None = None) -> list[Task]:
         stage = flow.stage
+        rules = self._rules(flow, flow.at - 1) if flow.at else ()
+        rule_marks = [(work.step, work.op.parameters()) for work in rules]
         tasks = []
         for name, shard in flow.shards.items():
             before = verdicts = text = gathers = None
-            mark = [stage.fingerprint, shard.version, self.limit]
+            mark = [stage.fingerprint, shard.version, self.limit, *rule_marks]
+            if not flow.at:
+                # A shard that held what was forgotten since is another one.
+                mark += self.forgotten.marks(flow.chain.stream, name)
             if stage.gathers:
                 gathers = self._folder(flow.chain.stages[flow.at - 1])
             elif flow.at:
@@ -203,8 +248,19 @@ class _Run:
             mark.append(list(rows))
             fingerprint = xxhash.xxh3_128_hexdigest(repr(mark).encode())
             out = self._folder(stage)
-            tasks.append(Task(stage, shard, out, fingerprint, before, text, verdicts, rows, self.limit, gathers))
+            again = {"limit": self.limit, "gathers": gathers, "forgotten": self.forgotten.filter, "rules": rules}
+            tasks.append(Task(stage, shard, out, fingerprint, before, text, verdicts, rows, **again))
         return tasks
+
+    def _rules(self, flow: _Flow, at: int) -> tuple[Work, ...]:
+        """What global ops decided at a boundary as rules."""
+        boundary, folder, rules = flow.chain.boundaries[at], self._folder(flow.chain.stages[at]), []
+        for work in (*boundary.own, *boundary.joint):
+            if isinstance(work.op, Global) and work.op.rule:
+                with contextlib.suppress(FileNotFoundError):
+                    decided = storage.read_json(storage.join(folder, "verdicts", f"{work.step}.json"))
+                    rules.append(Work(work.step, work.op.rule.model_validate(decided["rule"])))
+        return tuple(rules)
 
     def _pass(self, flows: list[_Flow], repeated: dict[str, tuple[int, ...]] | None = None) -> Iterator[Event]:
         todo: list[tuple[_Flow, Task]] = []
@@ -298,11 +354,16 @@ class _Run:
             ShardText(task) for flow in flows for task in self._tasks(replace(flow, at=flow.at + 1)) if task.before
         )
         exchange = StoredExchange(StoredSketches(tuple(files)), scratch, self._run_all, texts)
-        verdicts = op.verdicts(exchange)
+        decided: dict[str, Any] = {"fingerprint": fingerprint, "step": work.step}
+        if op.rule:
+            decided["rule"] = op.settle(exchange).parameters()
+        else:
+            verdicts = op.verdicts(exchange)
+            self._write_verdicts(verdicts, work, owners)
+            decided["dropped"] = verdicts.num_rows
         storage.remove(scratch)
-        self._write_verdicts(verdicts, work, owners)
         for url in done:
-            storage.write_json(url, {"fingerprint": fingerprint, "step": work.step, "dropped": verdicts.num_rows})
+            storage.write_json(url, decided)
 
     @staticmethod
     def _earlier(flow: _Flow, work: Work) -> list[str]:

@@ -485,6 +485,10 @@ class Sketches(Protocol):
         """The sketches of one shard, in the order of its documents."""
         ...
 
+    def kept(self, shard: int, columns: Sequence[str]) -> pa.Table:
+        """The sketches of those documents of one shard that no earlier global op dropped."""
+        ...
+
 
 Texts = Iterator[tuple[pa.Array, Any, Any]]
 """Pieces of a shard's text: a column of it, the places wanted in this column, and which of the wanted rows they are."""

@@ -41,6 +41,11 @@ class Chain:
     stages: tuple[Stage, ...]
     boundaries: tuple[Boundary, ...]
 
+    @property
+    def origin(self) -> int:
+        """The place of the stage where documents begin: the last that gathers, else the first."""
+        return max((n for n, stage in enumerate(self.stages) if stage.gathers), default=0)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -70,7 +75,7 @@ class Plan:
 
 def make_plan(recipe: Recipe) -> Plan:
     """The plan of a recipe that has been checked."""
-    joint = [s for s in recipe.steps if not isinstance(s.op, Job)]
+    joint = [_seeded(s, recipe.seed) for s in recipe.steps if not isinstance(s.op, Job)]
     jobs = tuple(s for s in recipe.steps if isinstance(s.op, Job))
     last = [s for stream in recipe.streams for s in stream.steps if isinstance(s.op, Job)]
     chains = tuple(_chain(recipe, stream, joint) for stream in recipe.streams)
@@ -88,10 +93,13 @@ class _Segment:
 
 def _chain(recipe: Recipe, stream: Stream, joint: Sequence[Step]) -> Chain:
     segments = [_Segment([], [], [])]
-    own = [s for s in stream.steps if not isinstance(s.op, Job)]
+    own = [_seeded(s, recipe.seed) for s in stream.steps if not isinstance(s.op, Job)]
     for step, together in [*((s, False) for s in own), *((s, True) for s in joint)]:
         at_boundary = segments[-1].own or segments[-1].joint
         if isinstance(step.op, Global):
+            if at_boundary and any(isinstance(s.op, Global) and s.op.rule for s in at_boundary):
+                # What a rule drops is known only once it has been carried out.
+                segments.append(_Segment([], [], []))
             (segments[-1].joint if together else segments[-1].own).append(step)
             continue
         if at_boundary:
@@ -103,7 +111,7 @@ def _chain(recipe: Recipe, stream: Stream, joint: Sequence[Step]) -> Chain:
     if segments[-1].own or segments[-1].joint:
         segments.append(_Segment([], [], []))
     stages: list[Stage] = []
-    history: list[Any] = [FORMAT, recipe.seed, stream.name, _identity(stream.source, stream.source.where)]
+    history: list[Any] = [FORMAT, recipe.seed, stream.name, identity(stream.source, stream.source.where)]
     known = {f.name: f.type for f in DOCUMENT}
     known |= stream.source.writes
     extra = {k: t for k, t in stream.source.writes.items() if k not in DOCUMENT.names}
@@ -115,17 +123,17 @@ def _chain(recipe: Recipe, stream: Stream, joint: Sequence[Step]) -> Chain:
         if gather:
             known = {f.name: f.type for f in DOCUMENT} | dict(gather.op.contract.writes)
             extra = {k: t for k, t in gather.op.contract.writes.items() if k not in DOCUMENT.names}
-            history.append([gather.name, _identity(gather.op)])
+            history.append([gather.name, identity(gather.op)])
         ends = [*globals_, then] if then else globals_
         steps = _with_measures(segment.steps, ends, fresh=n == 0, known=known)
         for work in steps:
             if not isinstance(work.op, Measure):
                 extra |= {k: t for k, t in work.op.contract.writes.items() if k not in DOCUMENT.names}
         sketches = tuple(Work(s.name, s.op) for s in globals_)
-        history += [[w.step, _identity(w.op)] for w in (*steps, *sketches)]
+        history += [[w.step, identity(w.op)] for w in (*steps, *sketches)]
         grows = gather is not None or any(_changes_text(w.op) for w in steps)
         if then:
-            history.append([then.name, _identity(then.op)])
+            history.append([then.name, identity(then.op)])
         again = stream.source.rereads and not any(pa.types.is_nested(t) for t in stream.source.writes.values())
         keeps_text = grows or (text_stage is None and not again)
         stages.append(
@@ -146,11 +154,21 @@ def _chain(recipe: Recipe, stream: Stream, joint: Sequence[Step]) -> Chain:
         )
         if stages[-1].leaves == "text":
             text_stage = n + 1
+        for rule in [s.op.rule for s in globals_ if isinstance(s.op, Global) and s.op.rule]:
+            known |= rule.contract.writes
+            extra |= {k: t for k, t in rule.contract.writes.items() if k not in DOCUMENT.names}
     boundaries = tuple(
         Boundary(tuple(Work(s.name, s.op) for s in g.own), tuple(Work(s.name, s.op) for s in g.joint))
         for g in segments[:-1]
     )
     return Chain(stream.name, tuple(stages), boundaries)
+
+
+def _seeded(step: Step, seed: int) -> Step:
+    """The step, its op's `seed` being the recipe's where it has one and none was given."""
+    if getattr(step.op, "seed", seed) is not None:
+        return step
+    return replace(step, op=step.op.model_copy(update={"seed": seed}))
 
 
 def _changes_text(op: Op) -> bool:
@@ -161,7 +179,8 @@ def _changes_text(op: Op) -> bool:
     )
 
 
-def _identity(op: Op, leave_out: Iterable[str] = ()) -> list[Any]:
+def identity(op: Op, leave_out: Iterable[str] = ()) -> list[Any]:
+    """What an op's answer depends on: its name, version and parameters, and what it reads besides."""
     known = [op.name(), op.version, {k: v for k, v in op.parameters().items() if k not in set(leave_out)}]
     besides = op.besides()
     return known if besides is None else [*known, besides]

@@ -8,7 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from engine.executor import Deciding, Event, ShardDone, StageStarted
+from engine.executor import Deciding, Event, ShardDone, StageStarted, Working
 from engine.report import size
 
 PLAIN_SECONDS = 5.0
@@ -57,6 +57,9 @@ class LiveDisplay:
         elif isinstance(event, Deciding):
             self._end()
             self.progress.console.print(f"[dim]{event.stream}: {event.step} decides[/dim]")
+        elif isinstance(event, Working):
+            self._end()
+            self.progress.console.print(f"[dim]{event.step} works[/dim]")
 
     def _end(self) -> None:
         if self.task is not None:
@@ -85,6 +88,8 @@ class PlainDisplay:
             self.console.print(f"{event.title}: {event.shards:,} shards, {size(event.bytes)}{done}", highlight=False)
         elif isinstance(event, Deciding):
             self.console.print(f"{event.stream}: {event.step} decides", highlight=False)
+        elif isinstance(event, Working):
+            self.console.print(f"{event.step} works", highlight=False)
         elif isinstance(event, ShardDone):
             self.tally.add(event)
             if time.monotonic() - self.last > PLAIN_SECONDS or self.tally.over:

@@ -35,11 +35,12 @@ def publish(out: str, stages: Stages) -> dict[str, list[dict[str, Any]]]:
     manifest: dict[str, list[dict[str, Any]]] = {kind: [] for kind in PUBLISHED}
     for stream, passes in stages.items():
         last = len(passes) - 1
+        origin = max((n for n, (stage, _) in enumerate(passes) if stage.gathers), default=0)
         for n, (stage, receipts) in enumerate(passes):
             for shard, receipt in receipts.items():
                 for kind, folder, name in (
                     ("documents", "documents", f"{stream}-{shard}") if n == last else ("", "", ""),
-                    ("measures", "roll", f"{stream}-{shard}") if n == 0 or stage.gathers else ("", "", ""),
+                    ("measures", "roll", f"{stream}-{shard}") if n == origin else ("", "", ""),
                     ("ledger", "ledger", f"{stream}-{shard}-{stage.number}"),
                     ("quarantine", "quarantine", f"{stream}-{shard}-{stage.number}"),
                 ):
@@ -61,12 +62,18 @@ def publish(out: str, stages: Stages) -> dict[str, list[dict[str, Any]]]:
         place = "/".join(["stages", passes[0][0].folder, "chosen_samples.parquet"])
         size = storage.file_info(url).bytes
         manifest["samples"].append({"name": f"{stream}.parquet", "place": place, "bytes": size})
+    link(out, manifest)
+    if storage.is_local(out):
+        _clean(storage.local_path(out), stages)
+    return manifest
+
+
+def link(out: str, manifest: dict[str, list[dict[str, Any]]]) -> None:
+    """Shows the files of a manifest in the folders that users read, and writes it."""
     if storage.is_local(out):
         for kind, files in manifest.items():
             _link(storage.local_path(out), kind, files)
-        _clean(storage.local_path(out), stages)
     storage.write_json(storage.join(out, "manifest.json"), manifest)
-    return manifest
 
 
 def _samples(out: str, passes: list[tuple[Stage, dict[str, dict[str, Any]]]]) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from typing import Any
 
@@ -68,6 +68,10 @@ class Report:
     languages: dict[str, dict[str, int]] = field(default_factory=dict)
     """By language: documents and bytes read, documents and bytes kept."""
     streams: dict[str, dict[str, int]] = field(default_factory=dict)
+    decisions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What global ops decided as a rule, by step: the mixture, for one."""
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What jobs tell of what they made, by step."""
     estimate: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -77,6 +81,16 @@ class Report:
         answer["seconds"], answer["worker_seconds"] = round(self.seconds, 3), round(self.worker_seconds, 3)
         answer["measures"] = {k: round(v, 3) for k, v in self.measures.items()}
         return answer | {"steps": [s.as_json() for s in self.steps]}
+
+    @classmethod
+    def load(cls, out: str) -> Report:
+        """The report of a finished run."""
+        told = storage.read_json(storage.join(out, "report.json"))
+        names = {f.name for f in fields(StepReport)}
+        steps = [{"rows" if k == "in" else k: v for k, v in step.items()} for step in told.pop("steps")]
+        known = {k: v for k, v in told.items() if k in {f.name for f in fields(cls)}}
+        made = [StepReport(**{k: v for k, v in step.items() if k in names}) for step in steps]
+        return cls(out=out, steps=made, **known)
 
     def alarms(self) -> list[str]:
         """Steps that dropped most of what they saw."""
@@ -136,8 +150,23 @@ class Report:
                 f"| {name or '(none)'} | {volume['read']:,} | {volume['bytes_read'] / 1e6:,.2f} | {volume['kept']:,} "
                 f"| {volume['bytes_kept'] / 1e6:,.2f} |"
             )
+        for step, decided in self.decisions.items():
+            lines += _decision(step, decided)
         lines += ["", "Made with " + ", ".join(f"{k} {v}" for k, v in self.versions.items()) + "."]
         return "\n".join(lines) + "\n"
+
+
+def _decision(step: str, decided: dict[str, Any]) -> list[str]:
+    """Of what was decided, the groups of documents as a table."""
+    lines = []
+    for rows in (v for v in decided.values() if isinstance(v, dict) and all(isinstance(r, dict) for r in v.values())):
+        columns = list(next(iter(rows.values()), {}))
+        lines += ["", f"| {step} | " + " | ".join(c.replace("_", " ") for c in columns) + " |"]
+        lines.append("|---|" + "---:|" * len(columns))
+        for name, row in rows.items():
+            cells = ["" if v is None else f"{v:,}" for v in row.values()]
+            lines.append(f"| {name or '(others)'} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def size(count: float) -> str:
@@ -218,7 +247,7 @@ def _steps(stream: str, passes: list[Any]) -> list[StepReport]:
                 step.born += count["born"]
                 step.changed += count["changed"]
                 step.seconds += count["seconds"]
-                for what, number in count["noted"].items():
+                for what, number in count.get("noted", {}).items():
                     step.noted[what] = step.noted.get(what, 0) + number
                 for reason, number in count["dropped"].items():
                     step.dropped[reason] = step.dropped.get(reason, 0) + number

@@ -65,6 +65,7 @@ QUARANTINE = pa.schema(
     [
         pa.field("id", TEXT, nullable=False),
         pa.field("path", TEXT),
+        pa.field("repo_name", TEXT),
         pa.field("stream", TEXT, nullable=False),
         pa.field("step", TEXT, nullable=False),
         pa.field("error", TEXT, nullable=False),

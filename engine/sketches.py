@@ -89,6 +89,15 @@ class StoredSketches:
         """The sketches of one shard, in the order of its documents."""
         return open_sketch(self.shards[shard].folder, self.shards[shard].shard).select(list(columns))
 
+    def kept(self, shard: int, columns: Sequence[str]) -> pa.Table:
+        """The sketches of those documents of one shard that no earlier global op dropped."""
+        file = self.shards[shard]
+        if not file.verdicts:
+            return self.read(shard, columns)
+        lost = storage.read_parquet(file.verdicts, ["row"]).column("row").to_numpy()
+        held = open_sketch(file.folder, file.shard)
+        return held.filter(pa.array(~np.isin(held.column("row").to_numpy(), lost))).select(list(columns))
+
     def fetch(self, shard: Any, place: Any, columns: Sequence[str]) -> pa.Table:
         """The sketches of documents named by shard and place, in the order given."""
         if not len(shard):

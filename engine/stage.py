@@ -50,6 +50,8 @@ SAMPLES = 50
 """Dropped documents a reason whose text is kept (decision 1)."""
 SAMPLE_CHARACTERS = 4000
 """Characters of such a text that are kept."""
+FORGOTTEN = "forgotten"
+"""The reason of documents that `engine forget` removed, and what stands for an error that tells of one."""
 _PLAIN = ("content", "id", "path")
 """Columns whose values hardly repeat: a dictionary would only cost."""
 
@@ -111,6 +113,10 @@ class Task:
     """The file of the rows that global ops dropped since."""
     repeated: tuple[int, ...] = ()
     """Rows of the source whose id an earlier row has."""
+    forgotten: Filter | None = None
+    """Fails what `engine forget` has removed from the run, so that it does not come back."""
+    rules: tuple[Work, ...] = ()
+    """What global ops decided as a rule since the pass before, to be carried out first."""
     limit: int | None = None
     gathers: str | None = None
     """The folder of the stage before, whose runs the stage gathers."""
@@ -171,6 +177,10 @@ class _ShardRun:
         self.languages: dict[str, list[int]] = {}
         self.languages_kept: dict[str, list[int]] = {}
         self.read = self.kept = self.text_bytes = self.marked = 0
+        self._forgotten = [task.forgotten] if task.forgotten else []
+        own = [w.op for w in self.stage.steps if isinstance(w.op, Filter) and w.op.forgets]
+        self._private: list[Filter] = [*self._forgotten, *own]
+        """Filters of whose documents nothing stays, whatever these are dropped for at the source."""
         self.measured = [n for w in self.stage.steps if isinstance(w.op, Measure) for n in w.op.contract.writes]
 
     # --- the whole ---
@@ -255,13 +265,16 @@ class _ShardRun:
             self.lanes.append(lanes)
             positions = np.arange(at, at + batch.num_rows)
             at += batch.num_rows
-            again = np.isin(positions, repeated)
+            again, forgotten = np.isin(positions, repeated), self._fails(batch, self._forgotten)
             if again.any():
-                lost = np.flatnonzero(again)
-                reason = pa.repeat(pa.scalar("repeated", TEXT), len(lost))
-                self._drop(step, batch, lost, reason, of=batch.column("id").take(pa.array(lost)))
-                count.dropped["repeated"] = count.dropped.get("repeated", 0) + len(lost)
-                batch, positions = batch.filter(pa.array(~again)), positions[~again]
+                private = self._fails(batch, self._private)
+                for rows, silent in ((again & private, True), (again & ~private, False)):
+                    own = batch.column("id").filter(pa.array(rows))
+                    self._leave(step, count, batch, rows, "repeated", own, silent)
+            self._leave(step, count, batch, forgotten & ~again, FORGOTTEN, None, True)
+            gone = again | forgotten
+            if gone.any():
+                batch, positions = batch.filter(pa.array(~gone)), positions[~gone]
             count.seconds += time.thread_time() - clock
             yield positions, batch
             clock = time.thread_time()
@@ -271,6 +284,23 @@ class _ShardRun:
         self._enter_losses(losses, count)
         count.noted = dict(sorted(losses.noted.items()))
         self.read = count.rows = at + len(losses.dropped) + len(losses.quarantined)
+
+    def _leave(
+        self, step: str, count: StepCount, batch: Batch, rows: Any, why: str, of: pa.Array | None, silent: bool
+    ) -> None:
+        """Enters rows that are dropped at the source."""
+        lost = np.flatnonzero(rows)
+        if len(lost):
+            self._drop(step, batch, lost, pa.repeat(pa.scalar(why, TEXT), len(lost)), of=of, silent=silent)
+            count.dropped[why] = count.dropped.get(why, 0) + len(lost)
+
+    @staticmethod
+    def _fails(batch: Batch, filters: Sequence[Filter]) -> Any:
+        """Which rows any of the filters would drop."""
+        failed = np.zeros(batch.num_rows, bool)
+        for op in filters:
+            failed |= op.judge(batch)[1].codes() >= 0
+        return failed
 
     def _as_documents(self, raw: Batch, op: Op) -> tuple[Batch, Any]:
         content, marked = without_markup(_text(one_array(raw.column("content"))))
@@ -302,11 +332,14 @@ class _ShardRun:
                 row["size"] = str(row.get("score"))
             columns = {k: pa.array([r.get(k) for r in rows], TEXT) for k in ("path", "repo_name", "size")}
             ids = document_ids(self.stage.stream, [columns["repo_name"], columns["path"], columns["size"]])
-            if rows is losses.quarantined:
-                for row, name in zip(rows, ids.to_pylist(), strict=True):
-                    self._quarantine(count, name, row["path"], row["error"])
-                continue
             batch = pa.RecordBatch.from_pydict({"id": ids, "path": columns["path"], "repo_name": columns["repo_name"]})
+            batch = _hidden(batch, self._fails(batch, self._private))
+            if rows is losses.quarantined:
+                for row, known in zip(rows, batch.to_pylist(), strict=True):
+                    # An error tells of the path.
+                    private = (known["path"], known["repo_name"]) != (row["path"], row["repo_name"])
+                    self._quarantine(count, *known.values(), FORGOTTEN if private else row["error"])
+                continue
             reason = pa.array([r["reason"] for r in rows], TEXT)
             score = pa.array([r["score"] for r in rows], pa.float64())
             self.ledger.drop(count.step, batch, reason, score)
@@ -351,7 +384,7 @@ class _ShardRun:
                     continue
                 self.op_errors += 1
                 for name in part.column("id").to_pylist():
-                    self._quarantine(count, name, None, f"{type(error).__name__}: {error}"[:2000])
+                    self._quarantine(count, name, None, None, f"{type(error).__name__}: {error}"[:2000])
                 continue
             yield lo, made
 
@@ -423,7 +456,7 @@ class _ShardRun:
 
     def _through_steps(self, positions: Any, batch: Batch) -> tuple[Any, Batch, Any]:
         alive = np.ones(batch.num_rows, bool)
-        for work in self.stage.steps:
+        for work in (*self.task.rules, *self.stage.steps):
             op, clock = work.op, time.thread_time()
             count = self._count(work.step, op.name())
             if not self._takes_all(op) and not alive.all():
@@ -448,14 +481,16 @@ class _ShardRun:
         parts, ok = [], []
         for lo, piece in self._guarded(work, count, batch, alive, work.op.judge):
             written, verdict = piece
-            parts.append(written)
-            ok.append(np.arange(lo, lo + written.num_rows))
-            codes = verdict.codes()
-            codes[~alive[lo : lo + written.num_rows]] = -1
+            rows, codes = np.arange(lo, lo + written.num_rows), verdict.codes()
+            codes[~alive[rows]] = -1
             lost = np.flatnonzero(codes >= 0)
             if len(lost):
-                self._lose(work.step, count, written, lost, codes[lost], verdict)
+                self._lose(work, count, written, lost, codes[lost], verdict)
                 alive[lo + lost] = False
+                if work.op.forgets:
+                    written, rows = written.filter(pa.array(codes < 0)), rows[codes < 0]
+            parts.append(written)
+            ok.append(rows)
         return _joined(parts, ok, positions, batch, alive)
 
     def _map(self, work: Work, count: StepCount, positions: Any, batch: Batch, alive: Any) -> tuple[Batch, Any, Any]:
@@ -501,15 +536,15 @@ class _ShardRun:
                     todo += [(lo + rows // 2, rows - rows // 2), (lo, rows // 2)]
                 elif alive[lo]:
                     self.op_errors += 1
-                    name, path = batch.column("id")[lo].as_py(), batch.column("path")[lo].as_py()
-                    self._quarantine(count, name, path, f"{type(error).__name__}: {error}"[:2000])
+                    name, path, repo_name = (batch.column(n)[lo].as_py() for n in ("id", "path", "repo_name"))
+                    self._quarantine(count, name, path, repo_name, f"{type(error).__name__}: {error}"[:2000])
                     alive[lo] = False
                 continue
             yield lo, answer
 
     # --- what leaves on the way ---
 
-    def _lose(self, step: str, count: StepCount, batch: Batch, lost: Any, codes: Any, verdict: Reasons[Any]) -> None:
+    def _lose(self, work: Work, count: StepCount, batch: Batch, lost: Any, codes: Any, verdict: Reasons[Any]) -> None:
         """Enters the rows that a filter drops."""
         names = list(verdict.checks)
         for code, number in enumerate(np.bincount(codes, minlength=len(names)).tolist()):
@@ -517,7 +552,8 @@ class _ShardRun:
                 count.dropped[names[code]] = count.dropped.get(names[code], 0) + number
         rows = pa.array(lost)
         reason = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, TEXT)).dictionary_decode()
-        self._drop(step, batch, lost, reason, verdict.score().take(rows), verdict.of().take(rows))
+        silent = isinstance(work.op, Filter) and work.op.forgets
+        self._drop(work.step, batch, lost, reason, verdict.score().take(rows), verdict.of().take(rows), silent)
 
     def _drop(
         self,
@@ -527,12 +563,18 @@ class _ShardRun:
         reason: pa.Array,
         score: pa.Array | None = None,
         of: pa.Array | None = None,
+        silent: bool = False,
     ) -> None:
-        """Enters rows of a batch in the ledger, with a reason, score and cause for each, and samples their text."""
+        """Enters rows of a batch in the ledger, with a reason, score and cause for each, and samples their text.
+
+        Silently, nothing is entered that tells more of a document than its id and the reason.
+        """
         known = pa.RecordBatch.from_pydict(
             {n: batch.column(n).take(pa.array(lost)) for n in ("id", "path", "repo_name")}
         )
-        self.ledger.drop(step, known, reason, score, of)
+        self.ledger.drop(step, _hidden(known, np.ones(len(lost), bool)) if silent else known, reason, score, of)
+        if silent:
+            return
         draws = chances(known.column("id"), self.stage.seed, "samples")
         reasons = reason.to_pylist() if len(lost) < 64 else None
         for why in set(reasons) if reasons else reason.unique().to_pylist():
@@ -561,10 +603,10 @@ class _ShardRun:
         if len(held) == SAMPLES:
             self.sampled[key] = held[-1][0]
 
-    def _quarantine(self, count: StepCount, name: str, path: str | None, error: str) -> None:
+    def _quarantine(self, count: StepCount, name: str, path: str | None, repo_name: str | None, error: str) -> None:
         count.quarantined += 1
-        row = {"id": name, "path": path, "stream": self.stage.stream, "step": count.step, "error": error}
-        self.quarantine.append(row)
+        where = {"id": name, "path": path, "repo_name": repo_name, "stream": self.stage.stream}
+        self.quarantine.append(where | {"step": count.step, "error": error})
 
     def _settle(self, positions: Any, batch: Batch, alive: Any, rows: Any) -> None:
         """Enters documents in the roll; `rows` are the places of the text of those alive, None where none is."""
@@ -688,6 +730,12 @@ def volumes(roll: pa.Table) -> dict[str, list[int]]:
         *(table.column(c).to_pylist() for c in ("language", "length_bytes_count", "length_bytes_sum")), strict=True
     )
     return {name or "": [count, total or 0] for name, count, total in sorted(rows, key=lambda r: r[0] or "")}
+
+
+def _hidden(batch: Batch, rows: Any) -> Batch:
+    """The batch without the path and repository of these rows."""
+    nothing, mask = pa.scalar(None, TEXT), pa.array(rows)
+    return with_columns(batch, {n: pc.if_else(mask, nothing, batch.column(n)) for n in ("path", "repo_name")})
 
 
 def _text(column: pa.Array) -> pa.Array:

@@ -94,13 +94,15 @@ def _story(run: Run, name: str, rows: dict[str, dict[str, Any]]) -> Story:
     if chain is None:
         return story
     last = (lost or broken or {}).get("step")
-    source = chain.stages[0].source.name()
-    if last == source:
+    stages = chain.stages[chain.origin :]
+    source = stages[0].gathers.step if stages[0].gathers else stages[0].source.name()
+    if last in (source, stages[0].source.name(), "forget"):
+        source = last
         story.events.append(_end(run, source, lost, broken))
         return story
     story.events.append(Event("read", source, _what(row)))
     batch = _row_batch(run, row, fate == "kept", name)
-    for stage in chain.stages:
+    for stage in stages:
         for work in (*stage.steps, *stage.sketches):
             if work.step.startswith("measure "):
                 continue

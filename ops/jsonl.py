@@ -101,7 +101,7 @@ def _packing(url: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Iterator[Any]:
+def opened(url: str) -> Iterator[Any]:
     """The file's bytes, unpacked."""
     packing = _packing(url)
     with storage.open_read(url) as file:
@@ -144,7 +144,7 @@ class _Reader:
         at, byte = self.shard.at, self.shard.at["begin"]
         longest = max(LONGEST_LINE, 6 * self.op.max_bytes + (1 << 20))
         try:
-            with _opened(at["url"]) as file:
+            with opened(at["url"]) as file:
                 for block in blocks(file, at["begin"], at["end"], longest):
                     yield block
                     byte = block.byte + block.stop
