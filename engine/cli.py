@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from engine.errors import EngineError, Refused
 
@@ -27,6 +27,8 @@ app = App(
     help="Turns raw source code into a code language model, and can say where everything came from.",
     version_flags=["--version"],
     help_format="plaintext",
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
 )
 
 Settings = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)]
@@ -37,6 +39,9 @@ def main() -> None:
     """The console script: runs a command and exits with its code."""
     try:
         app(sys.argv[1:])
+    except CycloptsError:
+        # It has told what is wrong with the command line.
+        sys.exit(Refused.exit_code)
     except EngineError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

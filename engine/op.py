@@ -312,7 +312,7 @@ class Filter(Op):
             if not self.contract.writes:
                 return batch, answer
             written, verdict = answer
-            return with_columns(batch, {k: _as_column(written[k], t) for k, t in self.contract.writes.items()}), verdict
+            return with_columns(batch, {k: as_column(written[k], t) for k, t in self.contract.writes.items()}), verdict
         rows = zip(*(c.to_pylist() for c in columns), strict=True)
         given = np.array([self.drop(*row) or "" for row in rows], dtype=object)
         checks = {r: Check(pa.array(given == r, pa.bool_())) for r in self.contract.reasons}
@@ -346,7 +346,7 @@ class Map(Op):
         columns, writes = read_columns(self, batch), self.contract.writes
         if self.contract.columns:
             answer = self.map(*columns)
-            return with_columns(batch, {k: _as_column(answer[k], kind) for k, kind in writes.items()})
+            return with_columns(batch, {k: as_column(answer[k], kind) for k, kind in writes.items()})
         rows = zip(*(c.to_pylist() for c in columns), strict=True)
         if not self.contract.many:
             answers = [self.map(*row) for row in rows]
@@ -368,7 +368,8 @@ class Measure(Map):
     """A map that the planner puts in by itself where a step reads a column that it writes; no recipe names it."""
 
 
-def _as_column(values: Any, kind: pa.DataType) -> pa.Array:
+def as_column(values: Any, kind: pa.DataType) -> pa.Array:
+    """What an op answered, as a column of the type that it declared."""
     column = values if isinstance(values, pa.Array) else pa.array(values)
     return column if column.type == kind else column.cast(kind)
 
@@ -567,7 +568,7 @@ class Gather(Op):
     def run(self, groups: Groups, rows: Batch) -> Batch:
         """A row for each group of rows."""
         answer = self.gather(groups, *read_columns(self, rows))
-        return pa.RecordBatch.from_pydict({k: _as_column(answer[k], t) for k, t in self.contract.writes.items()})
+        return pa.RecordBatch.from_pydict({k: as_column(answer[k], t) for k, t in self.contract.writes.items()})
 
 
 class Workers(Protocol):

@@ -174,9 +174,8 @@ def _seeded(step: Step, seed: int) -> Step:
 def _changes_text(op: Op) -> bool:
     """Whether what the op writes lies beside the text in the next pass: text itself, nested columns, new documents."""
     writes = op.contract.writes
-    return isinstance(op, Map) and (
-        "content" in writes or op.contract.many or any(pa.types.is_nested(t) for t in writes.values())
-    )
+    nested = not isinstance(op, Global) and any(pa.types.is_nested(t) for t in writes.values())
+    return nested or (isinstance(op, Map) and ("content" in writes or op.contract.many))
 
 
 def identity(op: Op, leave_out: Iterable[str] = ()) -> list[Any]:

@@ -130,7 +130,7 @@ def _batches(source: Source, stream: str, rows: int) -> Iterator[tuple[pa.Record
 
 def _documents(raw: pa.RecordBatch, stream: str, op: Op) -> pa.RecordBatch:
     """Rows that a source or gather answered as documents, with the ids that a run gives them."""
-    kinds = {f.name: f.type for f in DOCUMENT} | dict(op.contract.writes)
+    kinds: dict[str, Any] = {f.name: f.type for f in DOCUMENT} | dict(op.contract.writes)
     columns: dict[str, Any] = {n: pa.nulls(raw.num_rows, kind) for n, kind in kinds.items()}
     for name in (n for n in kinds if n in raw.schema.names and n not in ("id", "stream", "length_bytes")):
         column = one_array(raw.column(name))

@@ -22,10 +22,11 @@ TAB = 4
 
 
 class Excerpt(NamedTuple):
-    """The first lines of a text, and how many more there are."""
+    """Some lines of a text, and how many there are before and after them."""
 
+    before: int
     lines: list[str]
-    more: int
+    after: int
 
 
 def visible(text: str) -> str:
@@ -45,17 +46,13 @@ def cut(line: str, width: int) -> str:
 
 
 def excerpt(text: str, most: int = 12, width: int = 160) -> Excerpt:
-    """The first lines of a text, each cut to `width` characters."""
-    # A text of megabytes is not made visible for the sake of its first lines.
-    all_lines = text.count("\n") + (not text.endswith("\n") and bool(text))
-    end = -1
-    for _ in range(most):
-        end = text.find("\n", end + 1)
-        if end < 0:
-            break
-    begin = text if end < 0 else text[:end]
-    shown = [cut(line, width) for line in lines(begin)]
-    return Excerpt(shown, max(0, all_lines - most))
+    """The first lines of a text, each cut to `width` characters; where one is much longer, the lines about that."""
+    found = lines(text)
+    longest = max(range(len(found)), key=lambda n: len(found[n]), default=0)
+    begin = max(0, longest - 2) if found and len(found[longest]) > 2 * width else 0
+    begin = max(0, min(begin, len(found) - most))
+    shown = [cut(line, width) for line in found[begin : begin + most]]
+    return Excerpt(begin, shown, len(found) - begin - len(shown))
 
 
 def one_line(text: str | None) -> str:

@@ -9,7 +9,7 @@ partitions, and memory is the partition's.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +19,18 @@ import pyarrow as pa
 from engine import storage
 from engine.columns import one_array
 from engine.op import Batch, Texts
+from engine.schema import TEXT
 
 PARTITION_KEYS = 8 << 20
 """Keys of a partition: with their sketches of some 100 bytes they stay under 1 GB."""
 _KEY = np.dtype([("key", "<u8"), ("index", "<u4")])
 
 
-def write_sketch(folder: str, shard: str, batches: list[Batch]) -> str:
+def write_sketch(folder: str, shard: str, batches: list[Batch], writes: Mapping[str, pa.DataType]) -> str:
     """The URL of a shard's sketches, written in the order of documents, with its sorted keys beside them."""
-    table = pa.Table.from_batches(batches).combine_chunks() if batches else pa.table({"row": pa.array([], pa.int64())})
+    fields = [*(pa.field(n, t) for n, t in writes.items()), pa.field("id", TEXT), pa.field("row", pa.int64())]
+    # A shard may have no document left and still has the columns.
+    table = pa.Table.from_batches(batches).combine_chunks() if batches else pa.schema(fields).empty_table()
     keys = np.zeros(0, _KEY)
     if "key" in table.schema.names:
         column = one_array(table.column("key"))

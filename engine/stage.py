@@ -38,6 +38,7 @@ from engine.op import (
     Reasons,
     Shard,
     Source,
+    as_column,
     read_columns,
     with_columns,
 )
@@ -627,7 +628,7 @@ class _ShardRun:
             assert isinstance(work.op, Global)
             count, clock = self._count(work.step, work.op.name()), time.thread_time()
             answer = work.op.sketch(*read_columns(work.op, kept))
-            columns = {n: answer[n] for n in work.op.contract.writes}
+            columns = {n: as_column(answer[n], kind) for n, kind in work.op.contract.writes.items()}
             columns |= {"id": kept.column("id"), "row": pa.array(rows, pa.int64())}
             self.sketches[work.step].append(pa.RecordBatch.from_pydict(columns))
             count.rows += kept.num_rows
@@ -682,9 +683,10 @@ class _ShardRun:
             if table.num_rows:
                 files[kind] = self._url(kind)
                 storage.write_parquet(files[kind], table)
-        for step, batches in self.sketches.items():
-            folder = storage.join(self.task.out, "sketches", step)
-            files[f"sketches/{step}"] = write_sketch(folder, self.shard.name, batches)
+        for work in self.stage.sketches:
+            folder, batches = storage.join(self.task.out, "sketches", work.step), self.sketches[work.step]
+            url = write_sketch(folder, self.shard.name, batches, work.op.contract.writes)
+            files[f"sketches/{work.step}"] = url
         if not self.task.before and not self.task.gathers:
             lanes = np.concatenate(self.lanes) if self.lanes else np.zeros((0, 2), np.uint64)
             buffer = io.BytesIO()

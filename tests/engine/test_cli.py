@@ -86,6 +86,8 @@ def test_a_mistake_in_the_recipe_is_refused_before_anything_runs(engine, recipe,
         (["why", "x", "--run", "nowhere"], 2, "nowhere holds no run"),
         (["why", "x"], 2, "there is no run below runs/"),
         (["ops", "near_dedupe"], 2, "near_dedup"),
+        (["run", "x.yaml", "--worker", "2"], 2, "--worker"),
+        (["rum", "x.yaml"], 2, "rum"),
     ],
 )
 def test_what_is_not_there_is_told_in_a_line(engine, arguments, code, told):
@@ -124,3 +126,24 @@ def test_help_needs_neither_arrow_nor_polars():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("set()")
     assert "run" in done.stdout and "why" in done.stdout
+
+
+def test_ctrl_c_says_how_to_go_on(engine, recipe, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.executor.run_shard", interrupted)
+    code, _, err = engine("run", recipe, "--on", "here")
+    assert code == 130
+    assert "the same command goes on from here" in err
+    monkeypatch.undo()
+
+
+def test_a_full_disk_is_told_in_a_line(engine, recipe, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "runs/tried/x")
+
+    monkeypatch.setattr("engine.storage.open_whole", full)
+    code, _, err = engine("run", recipe, "--on", "here")
+    assert code == 1
+    assert "No space left on device" in err and "Traceback" not in err

@@ -153,6 +153,16 @@ def test_short_documents_stay_unless_alike_and_empty_ones_never_meet(run_recipe,
     assert Run(str(tmp_path / "out")).ledger.select("path").collect()["path"].to_list() == ["p0"]
 
 
+def test_a_shard_of_which_nothing_is_left_is_no_hindrance(run_recipe, tmp_path):
+    folder = write(tmp_path / "in", families(6, 10), 2)
+    pq.write_table(
+        pa.table({"content": pa.array([], pa.string()), "path": pa.array([], pa.string())}), folder / "e.parquet"
+    )
+    (folder / "broken.parquet").write_bytes(b"PAR1 and no more")
+    report = run_recipe(tmp_path / "out", folder, recipe())
+    assert report.quarantined == 1 and report.kept
+
+
 def test_without_verification_components_collapse(run_recipe, tmp_path):
     rows = families(3, 60)
     folder = write(tmp_path / "in", rows, 2)
