@@ -18,7 +18,6 @@ from engine import storage
 from engine.op import Map
 from engine.recipe import Recipe
 from engine.run import Run
-from engine.schema import DOCUMENT
 
 EXAMPLES = 5
 """Documents that are named of each kind and step."""
@@ -114,10 +113,6 @@ def _told(first: list[Any], second: list[Any]) -> str:
 def _frame(run: Run, kind: str, part: int = 0, parts: int = 1) -> pl.LazyFrame:
     """A table of the run, or the part of it whose places in repositories fall there."""
     frame = run.frame(kind)
-    if not frame.collect_schema().names():
-        empty = pl.from_arrow(DOCUMENT.empty_table())
-        assert isinstance(empty, pl.DataFrame)
-        frame = empty.lazy()
     if parts > 1:
         place = pl.concat_str([pl.col(c).fill_null("") for c in PLACE], separator="\0")
         frame = frame.filter(place.hash() % parts == part)

@@ -6,6 +6,7 @@ would read a whole large run gives up after its share and shows fewer examples.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,14 +21,14 @@ import pyarrow.parquet as pq
 from engine import storage
 from engine.figures import Spread
 from engine.judging import course, number
-from engine.op import Check, Filter, Global
+from engine.op import Check, Filter
 from engine.plan import Chain, Plan
 from engine.run import Run
 from engine.shown import Excerpt, excerpt
 from engine.stage import SAMPLE_CHARACTERS
 from engine.text_diff import Fold, Row, rows
 
-EXAMPLES = 3
+EXAMPLES = 4
 """Documents shown a reason."""
 PAIRS = 6
 """Pairs of duplicates shown side by side."""
@@ -38,6 +39,8 @@ SPREAD_ROWS = 50_000
 SPREAD_FILES = 64
 """Files that they are read from."""
 BINS = 36
+FEWEST = 20
+"""Documents of fewer of which no histogram is made."""
 LOOKED_THROUGH = 20e9
 """Bytes of the documents' files that are looked through for the kept half of a pair."""
 COUNTED = 2_000_000
@@ -98,54 +101,75 @@ def _example(row: dict[str, Any], text: str | None) -> Example:
 # --- spreads ------------------------------------------------------------------------------------------------------
 
 
-def spreads(run: Run, plan: Plan) -> list[tuple[str, str, Spread]]:
-    """By step and reason how the figures of all documents read lie about the bound, of a sample in a large run."""
+@dataclass(frozen=True)
+class Judged:
+    """A figure of a filter, how it lies over the documents that are held against its commonest bound, and who fails."""
+
+    step: str
+    reason: str
+    spread: Spread
+    failing: float
+    """Share of those documents that fail."""
+
+
+def judged(run: Run, plan: Plan) -> list[Judged]:
+    """The figures that filters judge documents by, of all documents read or, in a large run, of a sample."""
     found = []
     for chain in plan.chains:
-        stops = [s for s in course(chain) if isinstance(s.op, Filter) and not s.blind]
-        roll = _some_measures(run, chain) if stops else None
-        for stop in stops if roll is not None else ():
-            assert isinstance(stop.op, Filter) and roll is not None
-            for reason, check in stop.op.judge(roll)[1].checks.items():
+        ops = {
+            s.step: s.op for s in course(chain) if isinstance(s.op, Filter) and not s.blind and _judges_figures(s.op)
+        }
+        roll = _some_measures(run, chain, {name for op in ops.values() for name in op.contract.reads})
+        for step, op in ops.items() if roll is not None else ():
+            assert roll is not None
+            for reason, check in op.judge(roll)[1].checks.items():
                 told = _spread(check)
                 if told is not None:
-                    found.append((stop.step, reason, told))
+                    found.append(Judged(step, reason, *told))
     return found
 
 
-def _some_measures(run: Run, chain: Chain) -> pa.RecordBatch | None:
-    files = [f for f in run.files("measures") if f.rsplit("/", 1)[-1].startswith(f"{chain.stream}-")]
-    files = files or run.files("measures")
+def _judges_figures(op: Filter) -> bool:
+    return any(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in op.contract.reads.values())
+
+
+def _some_measures(run: Run, chain: Chain, columns: set[str]) -> pa.RecordBatch | None:
+    named = zip(run.files("measures"), run.manifest["measures"], strict=True)
+    files = [url for url, file in named if file["name"].startswith(f"{chain.stream}-")] if columns else []
     chosen = [files[n * len(files) // min(SPREAD_FILES, len(files))] for n in range(min(SPREAD_FILES, len(files)))]
     batches = []
     for url in chosen:
         with storage.open_read(url) as file:
-            batches += list(pq.ParquetFile(file).iter_batches(-(-SPREAD_ROWS // len(chosen))))[:1]
+            parquet = pq.ParquetFile(file)
+            names = [n for n in parquet.schema_arrow.names if n in columns]
+            batches += itertools.islice(parquet.iter_batches(-(-SPREAD_ROWS // len(chosen)), columns=names), 1)
     tables = [pa.Table.from_batches([b]) for b in batches if b.num_rows]
     whole = pa.concat_tables(tables, promote_options="default").combine_chunks().to_batches() if tables else []
     return whole[0] if whole else None
 
 
-def _spread(check: Check) -> Spread | None:
+def _spread(check: Check) -> tuple[Spread, float] | None:
     if check.score is None or check.bound is None:
         return None
-    bound = check.bound
+    bound, scores = check.bound, np.asarray(check.score.cast(pa.float64()).fill_null(math.nan))
+    held = np.isfinite(scores)
     if isinstance(bound, pa.Array):
-        common = Counter(b for b in bound.to_pylist() if b is not None).most_common(1)
-        bound = common[0][0] if common else None
-    scores = np.asarray(check.score.cast(pa.float64()).drop_null())
-    scores = scores[np.isfinite(scores)]
-    if bound is None or len(scores) < 2 or scores.min() == scores.max():
+        bounds = np.asarray(bound.cast(pa.float64()).fill_null(math.nan))
+        common = Counter(bounds[held & np.isfinite(bounds)].tolist()).most_common(1)
+        if not common:
+            return None
+        bound = common[0][0]
+        held &= bounds == bound
+    scores = scores[held]
+    if len(scores) < FEWEST or scores.min() == scores.max():
         return None
     low, high = float(min(scores.min(), bound)), float(max(scores.max(), bound))
     logarithmic = low >= 0 and high > 50 * max(1.0, float(np.median(scores)))
-    if logarithmic:
-        edges = np.geomspace(max(1.0, low), high, BINS + 1)
-    else:
-        edges = np.linspace(low, high, BINS + 1)
+    edges = np.geomspace(max(1.0, low), high, BINS + 1) if logarithmic else np.linspace(low, high, BINS + 1)
     counts, edges = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
     ends = (_end(edges[0]), _end(edges[-1]))
-    return Spread(counts.tolist(), edges.tolist(), logarithmic, float(bound), number(bound), check.sign == "<=", ends)
+    spread = Spread(counts.tolist(), edges.tolist(), logarithmic, float(bound), number(bound), check.sign == "<=", ends)
+    return spread, float(np.asarray(check.failed)[held].mean())
 
 
 def _end(value: float) -> str:
@@ -160,6 +184,7 @@ class Clusters:
     """Clusters of duplicates that one kind of op found: how many of each size, and the largest."""
 
     title: str
+    steps: tuple[str, ...]
     documents: int
     sizes: list[tuple[str, int]]
     """Clusters by size, sizes in ranges that double."""
@@ -199,13 +224,20 @@ def _near_clusters(run: Run) -> Clusters | None:
     top = run.duplicates.filter(pl.col("cluster_size") >= least).unique("kept", keep="any")
     named = top.sort("cluster_size", "kept_path", descending=[True, False]).head(LARGEST).collect()
     largest = [(path or name, size) for path, name, size in named.select("kept_path", "kept", "cluster_size").rows()]
-    return Clusters("near-duplicates", sum(rows for _, rows in rows_of), _by_range(counts), largest)
+    return Clusters(
+        ", ".join(_near_steps(run)), _near_steps(run), sum(rows for _, rows in rows_of), _by_range(counts), largest
+    )
+
+
+def _near_steps(run: Run) -> tuple[str, ...]:
+    """The steps that left tables of duplicates."""
+    files = [f["place"] for f in run.manifest.get("duplicates", [])]
+    return tuple(dict.fromkeys(place.split("/")[-2] for place in files))
 
 
 def _exact_clusters(run: Run, plan: Plan) -> Iterator[Clusters]:
-    near = {f["name"].removesuffix(".parquet").rpartition("-")[2] for f in run.manifest.get("duplicates", [])}
-    works = [w for c in plan.chains for b in c.boundaries for w in (*b.own, *b.joint) if isinstance(w.op, Global)]
-    for step in dict.fromkeys(w.step for w in works if w.step.replace("#", "-") not in near):
+    works = [w for c in plan.chains for b in c.boundaries for w in (*b.own, *b.joint)]
+    for step in dict.fromkeys(w.step for w in works if w.step not in _near_steps(run)):
         rows = run.ledger.filter((pl.col("step") == step) & pl.col("of").ne(pl.col("id")))
         total = rows.select(pl.len()).collect().item()
         if not total:
@@ -217,7 +249,7 @@ def _exact_clusters(run: Run, plan: Plan) -> Iterator[Clusters]:
         top = groups.top_k(LARGEST, by="size").sort("size", "path", descending=[True, False]).collect()
         counts = {size: count * 16**digits for size, count in sizes.rows()}
         largest = [(path or name, size) for name, size, path in top.rows()]
-        yield Clusters(f"{step}", total, _by_range(counts), largest)
+        yield Clusters(step, (step,), total, _by_range(counts), largest)
 
 
 def _by_range(counts: dict[int, int]) -> list[tuple[str, int]]:
@@ -273,4 +305,4 @@ def _pair(row: dict[str, Any], text: str, kept: str) -> Pair:
 
 def _folded(found: list[Row | Fold], most: int = 40) -> list[Row | Fold]:
     """The first rows of a comparison, and how many are left out."""
-    return found if len(found) <= most + 1 else [*found[:most], Fold(len(found) - most)]
+    return found if len(found) <= most + 1 else [*found[:most], Fold(len(found) - most, equal=False)]

@@ -174,7 +174,8 @@ class _Run:
             for at, boundary in enumerate(flow.chain.boundaries):
                 own = {work.step for work in boundary.own}
                 for work in self._rules(flow, at):
-                    name = f"{flow.chain.stream}: {work.step}" if work.step in own else work.step
+                    alone = len(flows) == 1 or work.step not in own
+                    name = work.step if alone else f"{flow.chain.stream}: {work.step}"
                     report.decisions[name] = work.op.parameters()
         report.write(self.out, manifest)
         yield from self._jobs(report, manifest, stages)

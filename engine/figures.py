@@ -26,7 +26,7 @@ WIDTH = 360
 """Units of a plot's width."""
 INK, SOFT, LINE, KEEP, PALE, DROP = (f"#00000{n}" for n in range(1, 7))
 _COLOURS = {INK: "ink", SOFT: "soft", LINE: "line", KEEP: "keep", PALE: "pale", DROP: "drop"}
-_SETTINGS: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": "report", "path.simplify": False}
+_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "report", "path.simplify": False}
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,14 @@ class Spread:
 def flow(reaches: Sequence[Reach], title: str) -> str:
     """Documents as a river, as wide as there are of them; what a step drops flows off to the side."""
     left, widest, out = 132.0, 120.0, 286.0
+    banks = [(left, 2.0)]
     most = max([1, *(n for r in reaches for n in (r.came, r.went))])
     heights = [46 if r.went != r.came else 27 for r in reaches]
     plot, y = _Plot(WIDTH, sum(heights) + 40), 2.0
     for reach, height in zip(reaches, heights, strict=True):
         came, went = (max(widest * n / most, 1.0) for n in (reach.came, reach.went))
         bank, lost, middle = left + went, reach.came - reach.went, y + 16
-        plot.area([(left, y), (bank, y), (bank, y + height + 0.5), (left, y + height + 0.5)], KEEP)
+        banks += [(bank, y), (bank, y + height)]
         if lost > 0:
             thick = min(max(came - went, 1.4), 16)
             brim = max(left + came, bank + 1)
@@ -97,7 +98,7 @@ def flow(reaches: Sequence[Reach], title: str) -> str:
         y += height
     kept = reaches[-1].went if reaches else 0
     bank = left + max(widest * kept / most, 1.0)
-    plot.area([(left, y), (bank, y), (bank, y + 8), ((left + bank) / 2, y + 20), (left, y + 8)], KEEP)
+    plot.area([*banks, (bank, y), (bank, y + 8), ((left + bank) / 2, y + 20), (left, y + 8)], KEEP)
     plot.text(left - 10, y + 12, "kept", INK, "right", size=12, weight="bold")
     plot.text(bank + 12, y + 12, f"{kept:,}", KEEP, size=13, weight="bold")
     return plot.svg(title)
@@ -105,7 +106,7 @@ def flow(reaches: Sequence[Reach], title: str) -> str:
 
 def changes(rows: Sequence[Change], title: str) -> str:
     """Figures before and after as two dots on one logarithmic scale, joined by what was lost."""
-    left, right, high = 104.0, 246.0, 24.0
+    left, right, high = 104.0, 236.0, 24.0
     positive = [n for row in rows for n in (row.before, row.after) if n > 0] or [1.0]
     low, top = math.log10(min(positive)), math.log10(max(positive))
     scale = (right - left - 16) / max(top - low, 0.5)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 import xxhash
 
@@ -31,6 +31,8 @@ from engine.report import Report, StepReport
 from engine.run import Run
 from engine.schema import LEDGER, TEXT
 from engine.stage import FORGOTTEN, parquet_writer
+
+pc: Any = pyarrow.compute
 
 LIST, AFFECTED = "forgotten.txt", "forgotten.json"
 STEP = "forget"

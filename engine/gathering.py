@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine import storage
-from engine.columns import one_array
+from engine.columns import one_array, text_buffers
 from engine.digest import document_lanes
 from engine.op import Batch, Gather, Groups, Shard
 from engine.schema import TEXT
@@ -44,7 +44,8 @@ def _text_bytes(rows: Batch | pa.Table) -> Any:
     total = np.zeros(rows.num_rows, np.int64)
     for field, column in zip(rows.schema, rows.columns, strict=True):
         if pa.types.is_large_string(field.type):
-            total += np.asarray(pc.fill_null(pc.binary_length(one_array(column)), 0))
+            values: Any = one_array(column)
+            total += np.diff(text_buffers(values)[1])
     return total
 
 
@@ -77,8 +78,8 @@ class Runs:
         if rows:
             whole = pa.Table.from_batches(self.waiting).combine_chunks().to_batches()[0]
             hashes = key_hashes(self.op, whole)
-            order = np.argsort(hashes, kind="stable")
-            whole, hashes = whole.take(pa.array(order)), hashes[order]
+            order: Any = np.argsort(hashes, kind="stable")
+            whole, hashes = whole.take(order), hashes[order]
             whole = whole.append_column(_HASH, pa.array(hashes, pa.uint64()))
             for lo, hi in _cut(_text_bytes(whole), PIECE_BYTES):
                 self.index.append((int(hashes[lo]), int(hashes[hi - 1])))
@@ -130,7 +131,8 @@ def read_partition(folder: str, shards: Sequence[str], op: Gather, at: Any) -> p
             for n in wanted.tolist():
                 piece = reader.get_batch(n)
                 hashes = np.asarray(piece.column(_HASH))
-                lo, hi = np.searchsorted(hashes, low, "left"), np.searchsorted(hashes, last, "right")
+                lo = int(np.searchsorted(hashes, low, "left"))
+                hi = int(np.searchsorted(hashes, last, "right"))
                 parts.append(piece.slice(lo, hi - lo))
     if not parts:
         return pa.table({name: pa.array([], kind) for name, kind in op.contract.reads.items()})

@@ -270,9 +270,13 @@ class Reasons(Generic[R]):
             out[failed] = np.nan if check.score is None else _floats(check.score)[failed]
         return pa.array(out, mask=np.isnan(out))
 
+    def names_causes(self) -> bool:
+        """Whether any check names what a document fails because of."""
+        return any(check.of is not None for check in self.checks.values())
+
     def of(self) -> pa.Array:
         """For dropped rows what the failed check names as the cause; null elsewhere."""
-        if all(check.of is None for check in self.checks.values()):
+        if not self.names_causes():
             return pa.nulls(self.rows, TEXT)
         out = np.full(self.rows, None, object)
         for check in reversed(list(self.checks.values())):
@@ -609,23 +613,29 @@ class Ledger:
     ) -> None:
         """Enters the rows of a batch whose reason is not null."""
         lost = reason.is_valid()
-        rows = int(pc.sum(lost).as_py() or 0)
+        rest = [None if column is None else column.filter(lost) for column in (score, of)]
+        self.enter(step, batch.filter(lost), reason.filter(lost), *rest)
+
+    def enter(
+        self, step: str, batch: Batch, reason: pa.Array, score: pa.Array | None = None, of: pa.Array | None = None
+    ) -> None:
+        """Enters all rows of a batch, each with its reason."""
+        rows = batch.num_rows
         if not rows:
             return
         given = {
-            "reason": reason,
-            "score": score if score is not None else pa.nulls(batch.num_rows, pa.float64()),
-            "of": of if of is not None else pa.nulls(batch.num_rows, TEXT),
+            "stream": pa.repeat(pa.scalar(self.stream, TEXT), rows),
+            "step": pa.repeat(pa.scalar(step, TEXT), rows),
+            "reason": reason.dictionary_decode() if pa.types.is_dictionary(reason.type) else reason,
+            "score": score,
+            "of": of,
         }
         columns = []
         for item in LEDGER:
-            if item.name in given:
-                column = given[item.name].filter(lost)
-            elif item.name in batch.schema.names:
-                column = batch.column(item.name).filter(lost)
-            else:
-                column = pa.array([{"step": step, "stream": self.stream}.get(item.name)] * rows, TEXT)
-            columns.append(column.dictionary_decode() if pa.types.is_dictionary(column.type) else column)
+            column = given[item.name] if item.name in given else None
+            if column is None and item.name in batch.schema.names:
+                column = batch.column(item.name)
+            columns.append(pa.nulls(rows, item.type) if column is None else column)
         cast = [c if c.type == f.type else c.cast(f.type) for c, f in zip(columns, LEDGER, strict=True)]
         self.batches.append(pa.RecordBatch.from_arrays(cast, schema=LEDGER))
 

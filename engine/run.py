@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cached_property
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -11,11 +13,43 @@ import pyarrow as pa
 from engine import storage
 from engine.errors import Refused, did_you_mean
 from engine.publish import PUBLISHED
-from engine.schema import LEDGER, QUARANTINE, SAMPLE
+from engine.report import Report, StepReport
+from engine.schema import DOCUMENT, DUPLICATE, LEDGER, QUARANTINE, SAMPLE
+
+if TYPE_CHECKING:
+    from engine.story import Story
+
+EMPTY = {
+    "documents": DOCUMENT,
+    "ledger": LEDGER,
+    "measures": DOCUMENT.remove(DOCUMENT.get_field_index("content")),
+    "quarantine": QUARANTINE,
+    "samples": SAMPLE,
+    "duplicates": DUPLICATE,
+}
+"""The columns of a table of which the run left nothing."""
+
+
+class RunReport(dict[str, Any]):
+    """What `report.json` says; Jupyter shows it as the page that `report.html` is."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(storage.read_json(storage.join(run.path, "report.json")))
+        self.run = run
+
+    def html(self) -> str:
+        """The page, made anew."""
+        from engine.html_report import html  # matplotlib, which who only reads tables need not load
+
+        return html(self.run)
+
+    def _repr_html_(self) -> str:
+        # In a frame, the page's style stays off the notebook's and the other way round.
+        return f'<iframe srcdoc="{escape(self.html())}" style="width:100%;height:800px;border:0"></iframe>'
 
 
 class Run:
-    """The run in a folder: `documents`, `ledger`, `measures`, `quarantine`, `samples` as LazyFrames, and its report.
+    """The run in a folder: its tables as LazyFrames, its report, and the stories of its documents.
 
     Raises Refused where the folder holds no finished run.
     """
@@ -37,9 +71,15 @@ class Run:
         return storage.read_json(storage.join(self.path, "manifest.json"))
 
     @cached_property
-    def report(self) -> dict[str, Any]:
-        """What `report.json` says."""
-        return storage.read_json(storage.join(self.path, "report.json"))
+    def report(self) -> RunReport:
+        """What `report.json` says, which Jupyter shows as a page."""
+        return RunReport(self)
+
+    def why(self, what: str) -> list[Story]:
+        """The stories of the documents that an id, its beginning, a path, its end, or `repo:path` names; at most 20."""
+        from engine.story import stories  # the story of a document is told of a run: each knows the other
+
+        return stories(self, what)
 
     def files(self, kind: str) -> list[str]:
         """The URLs of the Parquet files of one of the run's folders."""
@@ -54,8 +94,7 @@ class Run:
         files = self.files(kind)
         if files:
             return pl.scan_parquet(files, missing_columns="insert", extra_columns="ignore")
-        schema = {"ledger": LEDGER, "quarantine": QUARANTINE, "samples": SAMPLE}.get(kind, pa.schema([]))
-        empty = pl.from_arrow(schema.empty_table())
+        empty = pl.from_arrow(EMPTY.get(kind, pa.schema([])).empty_table())
         assert isinstance(empty, pl.DataFrame)
         return empty.lazy()
 
@@ -94,4 +133,14 @@ class Run:
         return f"Run({self.path!r}: read {r['read']:,}, kept {r['kept']:,}, dropped {r['dropped']:,})"
 
 
-__all__ = ["PUBLISHED", "Run"]
+def summary(run: Run) -> Report:
+    """The report as the engine made it, of what `report.json` says; what an older engine did not count is zero."""
+    told = dict(run.report)
+    steps = [{"rows": step["in"], **{k: v for k, v in step.items() if k != "in"}} for step in told.pop("steps")]
+    known, of_step = {f.name for f in fields(Report)}, {f.name for f in fields(StepReport)}
+    report = Report(out=run.path, **{k: v for k, v in told.items() if k in known})
+    report.steps = [StepReport(**{k: v for k, v in step.items() if k in of_step}) for step in steps]
+    return report
+
+
+__all__ = ["PUBLISHED", "Run", "RunReport", "summary"]

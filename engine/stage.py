@@ -53,6 +53,7 @@ SAMPLE_CHARACTERS = 4000
 """Characters of such a text that are kept."""
 FORGOTTEN = "forgotten"
 """The reason of documents that `engine forget` removed, and what stands for an error that tells of one."""
+_NAMES = ("id", "path", "repo_name")
 _PLAIN = ("content", "id", "path")
 """Columns whose values hardly repeat: a dictionary would only cost."""
 
@@ -552,9 +553,10 @@ class _ShardRun:
             if number:
                 count.dropped[names[code]] = count.dropped.get(names[code], 0) + number
         rows = pa.array(lost)
-        reason = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, TEXT)).dictionary_decode()
+        reason = pa.array(names, TEXT).take(pa.array(codes))
         silent = isinstance(work.op, Filter) and work.op.forgets
-        self._drop(work.step, batch, lost, reason, verdict.score().take(rows), verdict.of().take(rows), silent)
+        of = verdict.of().take(rows) if verdict.names_causes() else None
+        self._drop(work.step, batch, lost, reason, verdict.score().take(rows), of, silent)
 
     def _drop(
         self,
@@ -570,35 +572,30 @@ class _ShardRun:
 
         Silently, nothing is entered that tells more of a document than its id and the reason.
         """
-        known = pa.RecordBatch.from_pydict(
-            {n: batch.column(n).take(pa.array(lost)) for n in ("id", "path", "repo_name")}
-        )
-        self.ledger.drop(step, _hidden(known, np.ones(len(lost), bool)) if silent else known, reason, score, of)
+        rows = pa.array(lost)
+        known = pa.RecordBatch.from_arrays([batch.column(n).take(rows) for n in _NAMES], names=list(_NAMES))
+        self.ledger.enter(step, _hidden(known, np.ones(len(lost), bool)) if silent else known, reason, score, of)
         if silent:
             return
         draws = chances(known.column("id"), self.stage.seed, "samples")
-        reasons = reason.to_pylist() if len(lost) < 64 else None
-        for why in set(reasons) if reasons else reason.unique().to_pylist():
-            key = (step, why)
-            highest = self.sampled.get(key, 1.0)
-            low = draws < highest
-            if not low.any():
-                continue
-            chosen = np.flatnonzero(low & np.asarray(pc.equal(reason, why)))
-            self._sample(key, batch, lost, chosen, draws, score)
+        encoded = reason.dictionary_encode()
+        whys, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+        highest = np.array([self.sampled.get((step, why), 1.0) for why in whys])
+        low = np.flatnonzero(draws < highest[codes])
+        for code in np.unique(codes[low]):
+            self._sample((step, whys[code]), batch, lost, low[codes[low] == code], draws, score)
 
     def _sample(
         self, key: tuple[str, str], batch: Batch, lost: Any, chosen: Any, draws: Any, score: pa.Array | None
     ) -> None:
         """Keeps the text of the first few dropped documents by chance; from then on only earlier ones are looked at."""
         chosen = chosen[np.argsort(draws[chosen], kind="stable")][:SAMPLES]
-        if not len(chosen):
-            return
         rows, held = pa.array(lost[chosen]), self.samples.setdefault(key, [])
-        text = pc.utf8_slice_codeunits(batch.column("content").take(rows), 0, SAMPLE_CHARACTERS)
+        content = batch.column("content")
+        text = [_beginning(content[row].as_buffer()) for row in lost[chosen].tolist()]
         figures = score.take(pa.array(chosen)).to_pylist() if score is not None else [None] * len(chosen)
-        columns = [batch.column(n).take(rows).to_pylist() for n in ("id", "path", "repo_name")]
-        held += list(zip(draws[chosen].tolist(), *columns, figures, text.to_pylist(), strict=True))
+        columns = [batch.column(n).take(rows).to_pylist() for n in _NAMES]
+        held += list(zip(draws[chosen].tolist(), *columns, figures, text, strict=True))
         held.sort(key=lambda sample: (sample[0], sample[1]))
         del held[SAMPLES:]
         if len(held) == SAMPLES:
@@ -722,6 +719,11 @@ class _ShardRun:
             for _, i, p, r, s, t in held
         ]
         return pa.Table.from_pylist(rows, SAMPLE)
+
+
+def _beginning(text: pa.Buffer) -> str:
+    """The first characters of a text; no more of it is decoded."""
+    return text.slice(0, min(text.size, 4 * SAMPLE_CHARACTERS)).to_pybytes().decode(errors="ignore")[:SAMPLE_CHARACTERS]
 
 
 def volumes(roll: pa.Table) -> dict[str, list[int]]:

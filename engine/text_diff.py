@@ -52,9 +52,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Fold:
-    """Equal lines that are left out."""
+    """Lines that are left out: equal ones between changes, or the rest of a long comparison."""
 
     lines: int
+    equal: bool = True
 
 
 def rows(before: str, after: str, around: int = AROUND, whole: bool = True) -> list[Row | Fold]:

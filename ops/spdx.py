@@ -33,6 +33,7 @@ def licensing() -> Licensing:
     return get_spdx_licensing()
 
 
+@lru_cache(maxsize=1 << 14)
 def parse(text: str) -> Any:
     """The expression's tree, with ids spelled as SPDX does; None where it is malformed or empty.
 
