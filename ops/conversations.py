@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import PositiveInt
 
@@ -18,7 +17,7 @@ from engine.digest import without_markup
 from engine.op import Batch, Losses, Shard, Source
 from engine.schema import TEXT
 from ops import input_files, stack_columns
-from ops.issue_events import EVENT, EVENTS, closed, field, opened, sums, whole_text, with_fields
+from ops.issue_events import EVENT, EVENTS, closed, field, join, opened, pc, sums, whole_text, with_fields
 from ops.jsonl import ENDINGS, LONGEST_LINE
 from ops.jsonl import opened as opened_file
 from ops.line_blocks import blocks
@@ -41,10 +40,10 @@ class Conversations(Source):
     """Reads conversations that are whole rows of Parquet files or JSON lines, as StarCoder's issues are.
 
     A row has `repo`, `issue_number` or `issue_id`, `pull_request` and `events`; `org` is put before a `repo` that has
-    no owner. An event's text is its `text`, `comment` or `description`, the first that holds any. `content` is all that
-    was said, until `render_issue` writes it. A conversation of which neither title nor text is known as it was opened is
-    kept and counted as `no_opening`. Rows without events are dropped (`no_events`); what cannot be read goes to
-    quarantine.
+    no owner. An event's text is its `text`, `comment` or `description`, the first that holds any. `content` is all
+    that was said, until `render_issue` writes it. A conversation of which neither title nor text is known as it was
+    opened is kept and counted as `no_opening`. Rows without events are dropped (`no_events`); what cannot be read goes
+    to quarantine.
 
     Example:
         source: {conversations: {path: "issues/*.parquet"}}
@@ -54,7 +53,7 @@ class Conversations(Source):
     """
 
     reasons: ClassVar[tuple[str, ...]] = ("no_events", "pull_request", "too_large")
-    writes: ClassVar[dict[str, pa.DataType]] = {
+    writes: ClassVar[Mapping[str, pa.DataType]] = {
         "title": TEXT,
         "events": EVENTS,
         "pull_request": pa.bool_(),
@@ -94,16 +93,16 @@ class Conversations(Source):
         number = pc.coalesce(*(_text(given.get(n), count) for n in ("issue_number", "issue_id")))
         content, pull = whole_text(events, edges), _truths(given.get("pull_request"), count)
         opening = np.asarray(pc.not_equal(field(events, "title"), ""))
-        opening |= np.asarray(pc.and_(pc.equal(field(events, "action"), "opened"), pc.not_equal(field(events, "text"), "")))
+        opening |= np.asarray(
+            pc.and_(pc.equal(field(events, "action"), "opened"), pc.not_equal(field(events, "text"), ""))
+        )
         title = pa.array(_first(field(events, "title"), edges), TEXT)
         # The engine counts what markup it replaces in `content`; in the events it is replaced likewise.
         clean = {n: without_markup(field(events, n))[0] for n in ("title", "text", "author")}
         columns = {
             "content": content,
             "repo_name": _repository(_text(given.get("repo"), count), _text(given.get("org"), count)),
-            "path": pc.coalesce(
-                pc.binary_join_element_wise("issues", number, "/"), pa.array([name(n) for n in range(count)], TEXT)
-            ),
+            "path": pc.coalesce(join("issues/", number), pa.array([name(n) for n in range(count)], TEXT)),
             "title": title,
             "events": closed(with_fields(events, **clean), edges),
             "pull_request": pa.array(pull),
@@ -112,6 +111,7 @@ class Conversations(Source):
         batch = pa.RecordBatch.from_pydict(columns)
         sizes = np.asarray(pc.binary_length(content))
         left = np.ones(count, bool)
+        repos, paths = batch.column("repo_name").to_pylist(), batch.column("path").to_pylist()
         for reason, lost in (
             ("no_events", np.diff(edges) == 0),
             ("too_large", sizes > self.max_bytes),
@@ -119,7 +119,7 @@ class Conversations(Source):
         ):
             for n in np.flatnonzero(lost & left):
                 score = float(sizes[n]) if reason == "too_large" else None
-                losses.drop(reason, batch["path"][n].as_py(), batch["repo_name"][n].as_py(), score)
+                losses.drop(reason, str(paths[n]), repos[n], score)
             left &= ~lost
         batch = batch.filter(pa.array(left))
         losses.note("no_opening", int(pc.sum(batch.column("no_opening")).as_py() or 0))
@@ -172,7 +172,7 @@ def _events(column: Any, count: int) -> tuple[pa.Array, Offsets]:
     return events, np.append(0, np.cumsum(lengths, dtype=np.int64))
 
 
-def _first(column: pa.Array, edges: Offsets) -> list[str | None]:
+def _first(column: Any, edges: Offsets) -> list[str | None]:
     """The first value of each row that is not empty."""
     full = np.flatnonzero(np.asarray(pc.not_equal(column, "")))
     places = np.searchsorted(full, edges[:-1])
@@ -183,7 +183,7 @@ def _first(column: pa.Array, edges: Offsets) -> list[str | None]:
 
 
 def _repository(repo: pa.Array, org: pa.Array) -> pa.Array:
-    whole = pc.binary_join_element_wise(org, repo, "/")
+    whole = join(org, "/", repo)
     return pc.if_else(pc.fill_null(pc.match_substring(repo, "/"), True), repo, pc.coalesce(whole, repo))
 
 

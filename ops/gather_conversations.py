@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from engine.op import Gather, Groups
 from engine.schema import TEXT, Flags, Integers, Strings
 from ops.gharchive import OPENINGS
-from ops.issue_events import EVENT, Events, closed, sums, whole_text
+from ops.issue_events import EVENT, Events, closed, join, pc, sums, whole_text
 
 
 class Conversation(TypedDict):
@@ -64,8 +63,8 @@ class GatherConversations(Gather):
         first = pc.if_else(pa.array(opening), title, pa.scalar(None, TEXT))
         fields = [author, type, action, created_at, first, content]
         events = pa.StructArray.from_arrays(fields, fields=list(EVENT))
-        heads = pa.array(groups[:-1])
-        name = pc.binary_join_element_wise("issues", number.take(heads).cast(TEXT), "/")
+        heads: Any = pa.array(groups[:-1])
+        name = join("issues/", number.take(heads).cast(TEXT))
         return {
             "content": whole_text(events, groups),
             "repo_name": repo_name.take(heads),
@@ -77,7 +76,7 @@ class GatherConversations(Gather):
         }
 
 
-def _last(column: pa.Array, groups: Groups) -> pa.Array:
+def _last(column: Any, groups: Groups) -> Any:
     """The last value of each group that is not null."""
     places = np.where(np.asarray(column.is_valid()), np.arange(len(column)), -1)
     last = np.maximum.reduceat(places, groups[:-1]) if len(groups) > 1 else places

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import PositiveInt
 
 from engine import storage
 from engine.op import Batch, Losses, Shard, Source
 from engine.schema import TEXT
 from ops import input_files, stack_columns
+from ops.issue_events import join, pc
 from ops.json_lines import ERRORS, STRING, Lines, Names, read_lines
 from ops.jsonl import ENDINGS, LONGEST_LINE, opened
 from ops.line_blocks import blocks
@@ -63,9 +63,9 @@ class Gharchive(Source):
 
     threads: ClassVar[bool] = True
     reasons: ClassVar[tuple[str, ...]] = ("pull_request", "too_large")
-    writes: ClassVar[dict[str, pa.DataType]] = {
+    writes: ClassVar[Mapping[str, pa.DataType]] = {
         "number": pa.int64(),
-        **{name: TEXT for name in ("event", "author", "type", "action", "created_at", "title")},
+        **dict.fromkeys(("event", "author", "type", "action", "created_at", "title"), TEXT),
         "pull_request": pa.bool_(),
     }
 
@@ -137,7 +137,7 @@ class Gharchive(Source):
         told = batch.filter(pa.array(lost))
         sizes = pc.binary_length(told.column("content")).to_pylist()
         for path, repo, size in zip(told["path"].to_pylist(), told["repo_name"].to_pylist(), sizes, strict=True):
-            losses.drop(reason, path, repo, float(size) if reason == "too_large" else None)
+            losses.drop(reason, str(path), repo, float(size) if reason == "too_large" else None)
 
 
 def _by_actions() -> dict[tuple[str, ...], list[str]]:
@@ -184,7 +184,7 @@ def _rows(lines: Lines, rows: Any) -> Batch:
     named = pc.fill_null(pc.starts_with(own["type"], "PullRequest"), False)
     columns = own | {
         "content": pc.fill_null(content, ""),
-        "path": pc.binary_join_element_wise("issues", number.cast(TEXT), event, "/"),
+        "path": join("issues/", number.cast(TEXT), "/", event),
         "number": number,
         "event": event,
         "pull_request": pc.or_(named, pa.array(lines.kind(_PULL)[rows] >= STRING)),
@@ -193,6 +193,8 @@ def _rows(lines: Lines, rows: Any) -> Batch:
 
 
 def _joined(batches: list[Batch]) -> Batch:
-    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0] if any(
-        b.num_rows for b in batches
-    ) else batches[0]
+    return (
+        pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+        if any(b.num_rows for b in batches)
+        else batches[0]
+    )

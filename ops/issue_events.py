@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from engine.columns import Offsets, one_array
 from engine.schema import TEXT
+
+pc: Any = pyarrow.compute
+"""Arrow's functions; their stubs do not know that a plain value may stand for a column."""
 
 EVENT = pa.struct([(name, TEXT) for name in ("author", "type", "action", "created_at", "title", "text")])
 """An event: `type` is GitHub's (`IssueCommentEvent`), `action` what happened (`opened`, `created`, `closed`)."""
@@ -18,9 +21,9 @@ Events = Annotated[pa.Array, EVENTS]
 """A whole column of conversations, each the list of its events."""
 
 
-def opened(column: pa.Array) -> tuple[pa.Array, Offsets]:
+def opened(given: Any) -> tuple[Any, Offsets]:
     """All events of a column as one struct array, and where those of each row begin and end; a null has none."""
-    column = one_array(column)
+    column: Any = one_array(given)
     if column.null_count:
         column = pc.coalesce(column, pa.scalar([], EVENTS))
     offsets = np.asarray(column.offsets)
@@ -32,7 +35,7 @@ def closed(events: pa.Array, offsets: Offsets) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), events).cast(EVENTS)
 
 
-def field(events: pa.Array, name: str) -> pa.Array:
+def field(events: Any, name: str) -> Any:
     """One field of all events, empty where it is missing."""
     return pc.fill_null(pc.struct_field(events, name), "")
 
@@ -59,9 +62,15 @@ def sums(values: Any, offsets: Offsets) -> Any:
     return np.diff(np.append(0, np.cumsum(values))[offsets])
 
 
+def join(*parts: Any, between: str = "") -> Any:
+    """For each row its parts as one text; null where a part is. A text stands for itself in every row."""
+    columns = [pa.scalar(part, TEXT) if isinstance(part, str) else part for part in parts]
+    return pc.binary_join_element_wise(*columns, pa.scalar(between, TEXT))
+
+
 def whole_text(events: pa.Array, offsets: Offsets) -> pa.Array:
     """For each row its titles and texts, a line break between them: what it says, before any rule."""
-    first = pc.binary_join_element_wise(field(events, "title"), field(events, "text"), "\n")
+    first = join(field(events, "title"), field(events, "text"), between="\n")
     first = pc.if_else(pc.equal(field(events, "title"), ""), field(events, "text"), first)
     lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), first)
-    return pc.binary_join(lists, "\n").cast(TEXT)
+    return pc.binary_join(lists, pa.scalar("\n", TEXT))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 
 from engine.digest import document_ids
-from engine.op import Batch
+from engine.op import Batch, with_columns
 from engine.schema import DOCUMENT, TEXT
+from ops.issue_events import EVENTS
 
 _PYTHON = (
     'def area(width, height):\n    """The area of a rectangle."""\n    # both in metres\n    return width * height\n'
@@ -101,3 +102,29 @@ def corpus() -> Batch:
     }
     columns["id"] = document_ids("code", [columns["repo_name"], columns["path"], content])
     return pa.RecordBatch.from_arrays([columns[f.name] for f in DOCUMENT], schema=DOCUMENT)
+
+
+AUTHORS = ("ann", "codecov-io", "bob", "def", "x-bot")
+
+
+def conversation(number: int, text: str) -> list[dict[str, str | None]]:
+    """A text as an issue: its first lines are what it was opened with, each next few a comment."""
+    lines = text.splitlines(keepends=True)
+    said = ["".join(lines[n : n + 90]) for n in range(0, len(lines), 90)] + [f"@{AUTHORS[number % 5]} /retest"]
+    return [
+        {
+            "author": AUTHORS[(number + n * n) % 5],
+            "type": "IssueCommentEvent" if n else "IssuesEvent",
+            "action": "opened" if n == 0 else "closed" if n % 7 == 6 else "created",
+            "created_at": None,
+            "title": "Crash of ann" if n == 0 else None,
+            "text": one,
+        }
+        for n, one in enumerate(said)
+    ]
+
+
+def with_conversations(batch: Batch) -> Batch:
+    """The documents as issues: with the columns `title` and `events` that sources of issues write."""
+    events = [conversation(n, text) for n, text in enumerate(batch.column("content").to_pylist())]
+    return with_columns(batch, {"title": batch.column("path"), "events": pa.array(events, EVENTS)})

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import xxhash
 import yaml
-from flawed_corpus import corpus
+from flawed_corpus import corpus, with_conversations
 
 from engine import catalogue, docs
 from engine.op import Batch, Filter, Global, Ledger, Map, Op, read_columns
@@ -33,6 +33,8 @@ def instance(cls: type[Op]) -> Op:
 def ready(op: Op, batch: Batch) -> Batch:
     """The batch with every column that the op reads, written by measures and ops as a recipe would have them."""
     measures = catalogue.measures()
+    if "events" in op.contract.reads and "events" not in batch.schema.names:
+        batch = with_conversations(batch)
     for column in op.contract.reads:
         if column in batch.schema.names:
             continue

@@ -32,7 +32,13 @@ def test_an_account_takes_all_its_repositories_and_no_others(tmp_path):
 
 @pytest.mark.parametrize(
     "entry",
-    ["octocat/hello", "Octocat/Hello", "https://github.com/octocat/hello", "https://github.com/octocat/hello.git", "octocat/hello/"],
+    [
+        "octocat/hello",
+        "Octocat/Hello",
+        "https://github.com/octocat/hello",
+        "https://github.com/octocat/hello.git",
+        "octocat/hello/",
+    ],
 )
 def test_a_repository_is_named_in_full_or_by_its_address(tmp_path, entry):
     assert dropped(tmp_path, entry) == {0: "opted_out_repository"}
@@ -84,7 +90,7 @@ def test_what_is_no_entry_is_told_by_its_line():
 
 
 def test_a_list_that_is_not_there_is_told():
-    with pytest.raises(Refused, match="missing.txt cannot be read"):
+    with pytest.raises(Refused, match=r"missing\.txt cannot be read"):
         OptOut(list="missing.txt").besides()
 
 
