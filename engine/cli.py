@@ -10,7 +10,7 @@ import errno
 import json as json_module
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -244,13 +244,13 @@ def forget(
     if json:
         print(json_module.dumps(outcome.as_json(), indent=1, ensure_ascii=False))
         return
-    print(f"found {outcome.found:,} documents; {outcome.removed:,} of them were kept, and are removed")
+    print(f"documents on the list: {outcome.found:,}; kept until now, and removed: {outcome.removed:,}")
     for place in outcome.deleted:
         print(f"deleted {place}: it held their text")
     for place in outcome.made:
         print(f"made from them, and left as it is: {place}")
     if outcome.orphans:
-        print(f"{len(outcome.orphans):,} documents had been dropped because of one that is gone:")
+        print(f"dropped before because of one that is gone: {len(outcome.orphans):,}")
         for row in outcome.orphans[:20]:
             print(f"  {row['repo_name'] or ''}:{row['path'] or row['id']}  ({row['step']})")
         if len(outcome.orphans) > 20:
@@ -259,6 +259,146 @@ def forget(
         print(f"regain and make anew what is missing:\n  engine run {run}/recipe.yaml --out {run}")
     for shard in outcome.unread:
         _say(f"{shard} could not be read again: of its texts only those that were kept were looked at for hashes")
+
+
+@app.command
+def preview(
+    recipe: str,
+    *,
+    stream: str | None = None,
+    count: Annotated[int, Parameter(name=["--count", "-n"])] = 5,
+    set: Settings = None,
+    json: Flag = False,
+) -> None:
+    """Try a recipe on a few documents: what each step drops and why, and what it changes.
+
+    A few hundred are read from across the input; those are shown that fare differently. Nothing is written.
+
+    Parameters
+    ----------
+    recipe
+        The recipe's YAML file.
+    stream
+        The stream to look at; all of them unless given.
+    count
+        Documents to show of each stream.
+    set
+        Replaces one value, as for `run`; may be repeated.
+    json
+        Prints the documents and what each step did as JSON.
+    """
+    from engine import preview as previews
+    from engine import terminal
+    from engine.plan import make_plan
+    from engine.recipe import load
+
+    documents = previews.preview(make_plan(load(recipe, set or [])), stream, count)
+    if json:
+        _print_json([document.as_json() for document in documents])
+    elif documents:
+        _print_all(terminal.preview(documents))
+    else:
+        _say("no document was read")
+
+
+@app.command
+def report(run: str | None = None, *, json: Flag = False) -> None:
+    """Show what a run did, and make its page report.html anew.
+
+    Parameters
+    ----------
+    run
+        The run's folder; the newest below runs/ unless given.
+    json
+        Prints the report as JSON.
+    """
+    from engine.html_report import write_html
+    from engine.report import Report
+    from engine.run import Run
+
+    place = Run(run or _newest_run()).path
+    write_html(place)
+    made = Report.load(place)
+    if json:
+        _print_json(made.as_json())
+    else:
+        _print_report(made, place)
+
+
+@app.command
+def diff(first: str, second: str, *, json: Flag = False) -> None:
+    """Compare two runs: which documents entered, left and changed, by which op, in which language.
+
+    Parameters
+    ----------
+    first
+        The folder of a run.
+    second
+        The folder of the run that is compared with it.
+    json
+        Prints the difference as JSON.
+    """
+    from engine import terminal
+    from engine.difference import difference
+    from engine.run import Run
+
+    found = difference(Run(first), Run(second))
+    if json:
+        _print_json(found.as_json())
+    else:
+        _print_all(terminal.difference(found))
+
+
+@app.command
+def whatif(run: str, *settings: str, json: Flag = False) -> None:
+    """Tell what other parameters of filters would keep and drop, without running anything.
+
+    Exact for filters, from the measures that a run keeps of every document. What an op that looks at all documents
+    would say then is not decided again.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    settings
+        What to change, as in line_length.longest=500 alphanumeric.at_least=0.3; STREAM.STEP.NAME=VALUE for one stream.
+    json
+        Prints the outcome as JSON.
+    """
+    from engine import terminal
+    from engine.run import Run
+    from engine.whatif import whatif as ask
+
+    if not settings:
+        raise Refused("say what to change, as in: engine whatif RUN line_length.longest=500")
+    outcome = ask(Run(run), settings)
+    if json:
+        _print_json(outcome.as_json())
+    else:
+        _print_all(terminal.whatif(outcome))
+
+
+@app.command
+def doctor(place: str = "runs", *, json: Flag = False) -> None:
+    """Look at this machine: versions, memory, disk, compiled kernels, Ray; and say what to do.
+
+    Parameters
+    ----------
+    place
+        The folder below which runs will be written.
+    json
+        Prints the findings as JSON.
+    """
+    from engine import terminal
+    from engine.doctor import examine
+
+    findings = examine(place)
+    if json:
+        _print_json([finding.as_json() for finding in findings])
+    else:
+        _print_all(terminal.doctor(findings))
+    if any(finding.level == "wrong" for finding in findings):
+        sys.exit(1)
 
 
 # --- what commands share --------------------------------------------------------------------------------------------
@@ -290,6 +430,16 @@ def _errors() -> Any:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+def _print_json(value: Any) -> None:
+    print(json_module.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _print_all(shown: Iterable[Any]) -> None:
+    console = _console()
+    for part in shown:
+        console.print(part, highlight=False, soft_wrap=not hasattr(part, "columns"))
 
 
 def _newest_run() -> str:
@@ -337,7 +487,10 @@ def _print_report(report: Report, place: str) -> None:
         console.print(told, highlight=False)
     for alarm in report.alarms():
         console.print(f"! {alarm}", style="yellow", highlight=False)
-    console.print(f"\ndocuments  {place}/documents/\nreport     {place}/report.md", highlight=False)
+    console.print(
+        f"\ndocuments  {place}/documents/\nreport     {place}/report.html\n           {place}/report.md",
+        highlight=False,
+    )
     console.print("\nnext:", highlight=False)
     for line in _next(report, place):
         console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)

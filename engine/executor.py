@@ -179,6 +179,9 @@ class _Run:
                     report.decisions[name] = work.op.parameters()
         report.write(self.out, manifest)
         yield from self._jobs(report, manifest, stages)
+        from engine.html_report import write_html  # matplotlib, which the beginning of a run need not wait for
+
+        write_html(self.out)
         yield RunDone(report)
 
     def _jobs(self, report: Report, manifest: dict[str, Any], stages: Stages) -> Iterator[Event]:

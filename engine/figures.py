@@ -159,8 +159,8 @@ def columns(rows: Sequence[Bar], title: str, below: str) -> str:
 
 def spread(found: Spread, title: str) -> str:
     """A histogram with a logarithmic height, and the bound that parts those that pass from those that fail."""
-    wide, base, high = 240, 84.0, 62.0
-    plot = _Plot(wide, 104)
+    wide, base, high = 200, 76.0, 56.0
+    plot = _Plot(wide, 94)
     edges = np.asarray(found.edges, float)
     at = np.log10(edges) if found.logarithmic else edges
     bound = math.log10(max(found.bound, 1e-9)) if found.logarithmic else found.bound
@@ -176,11 +176,11 @@ def spread(found: Spread, title: str) -> str:
             middle[drawn], -tall[drawn], width=np.diff(x)[drawn] * 0.88, bottom=base, color=colour, clip_on=False
         )
     plot.axes.plot([0, wide], [base, base], color=LINE, linewidth=1)
-    plot.axes.plot([cut, cut], [12, base], color=INK, linewidth=1, dashes=(2, 2))
+    plot.axes.plot([cut, cut], [13, base], color=INK, linewidth=1, dashes=(2, 2))
     side = "left" if cut < wide / 2 else "right"
     plot.text(cut + (4 if side == "left" else -4), 8, found.said, INK, side, size=11, weight="bold")
-    plot.text(0, base + 12, found.ends[0], SOFT, size=10)
-    plot.text(wide, base + 12, found.ends[1], SOFT, "right", size=10)
+    plot.text(0, base + 11, found.ends[0], SOFT, size=10)
+    plot.text(wide, base + 11, found.ends[1], SOFT, "right", size=10)
     return plot.svg(title)
 
 

@@ -22,6 +22,7 @@ import xxhash
 
 from engine import catalogue, storage
 from engine.errors import EngineError, Refused
+from engine.html_report import FILE, write_html
 from engine.lock import locked
 from engine.op import Filter, Losses, Source, Workers
 from engine.plan import make_plan
@@ -122,12 +123,17 @@ def forget(path: str, run: str, pool: Workers) -> Forgetting:
         storage.write_json(affected, dict(sorted((known | dict.fromkeys(touched, mark)).items())))
         outcome.found = len(ids)
         outcome.orphans = _orphans(run, ids)
+        # The page shows texts and paths: it is made anew of what is left.
+        storage.remove(storage.join(run, FILE))
+        # The page shows texts; it is made anew from what stays.
+        storage.remove(storage.join(run, "report.html"))
         gone = _remove(run, ids, {*known, *touched}, pool)
         _publish(run, gone)
         here = pl.col("id").str.split("#").list.first().is_in(list(ids))
         outcome.removed = Run(run).ledger.filter((pl.col("step") == STEP) & here).collect().height
         if outcome.removed:
             _jobs(run, outcome)
+        write_html(run)
     return outcome
 
 
@@ -253,7 +259,7 @@ def _hashed_shard(job: tuple[Source, Any, str, Filter]) -> list[str] | None:
 def _hashed_file(job: tuple[str, Filter]) -> list[str]:
     """The ids of documents of a file that the filter fails."""
     url, wanted = job
-    found: list[str] = []
+    found: list[Any] = []
     with storage.open_read(url) as file:
         for batch in pq.ParquetFile(file).iter_batches(1024, columns=["id", "repo_name", "content"]):
             found += batch.column("id").filter(pa.array(wanted.judge(batch)[1].codes() >= 0)).to_pylist()

@@ -23,7 +23,7 @@ from engine.digest import document_lanes
 from engine.op import Batch, Gather, Groups, Shard
 from engine.schema import TEXT
 
-PARTITION_BYTES = 256 << 20
+PARTITION_BYTES = 128 << 20
 """Text that a partition is to have at most, where keys are spread evenly."""
 RUN_BYTES = 128 << 20
 """Text that is sorted at a time while a shard is written."""
@@ -149,7 +149,8 @@ def _opened(url: str) -> Iterator[Any]:
             yield file
     else:
         with storage.open_read(url, ahead=False) as file:
-            yield pa.PythonFile(file, "r")
+            remote: Any = file
+            yield pa.PythonFile(remote, "r")
 
 
 def groups(table: pa.Table, key: Sequence[str]) -> Groups:

@@ -15,11 +15,11 @@ from markupsafe import Markup
 
 from engine import evidence, figures, storage
 from engine import recipe as recipes
-from engine.evidence import Clusters, Judged
+from engine.evidence import Clusters, Dropped, Judged
 from engine.figures import Bar, Change, Reach, share
 from engine.plan import Plan, make_plan
 from engine.report import Report, StepReport, size
-from engine.run import Run, summary
+from engine.run import Run
 from engine.shown import one_line
 
 FILE = "report.html"
@@ -36,7 +36,7 @@ def write_html(out: str) -> None:
 
 def html(run: Run) -> str:
     """The page about a finished run."""
-    report, plan = summary(run), make_plan(recipes.load(storage.join(run.path, "recipe.yaml")))
+    report, plan = Report.load(run.path), make_plan(recipes.load(storage.join(run.path, "recipe.yaml")))
     dropped, clusters, judged = evidence.dropped(run), evidence.clusters(run, plan), evidence.judged(run, plan)
     languages = _languages(report)
     # What duplicates look like is shown beside what was kept in their place.
@@ -71,7 +71,7 @@ def html(run: Run) -> str:
         spreads=[(j.step, j.reason, _failing(j), _spread_plot(j)) for j in judged],
         question=_question(plan, [j.step for j in judged]),
         dropped=shown,
-        first_open=next((row for row in shown if any(e.text for e in row.examples)), None),
+        opened=_most_telling(shown),
         clusters=[(c, _clusters_plot(c)) for c in clusters],
         pairs=evidence.pairs(run),
         cost_plot=_cost_plot(report),
@@ -182,6 +182,12 @@ def _cell(value: Any) -> str:
     return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def _most_telling(dropped: Sequence[Dropped]) -> Dropped | None:
+    """The reason whose examples are not folded: the first with a text and a figure, else the first with a text."""
+    texts = [row for row in dropped if any(example.text for example in row.examples)]
+    return next((row for row in texts if row.examples[0].score), texts[0] if texts else None)
+
+
 def _question(plan: Plan, steps: Sequence[str]) -> str:
     """A threshold of the run and another that one might ask about, as `engine whatif` takes it."""
     works = {w.step: w.op for chain in plan.chains for stage in chain.stages for w in stage.steps}
@@ -236,5 +242,5 @@ def _cost_plot(report: Report) -> Markup:
     costs = [(s.step if len(report.streams) == 1 else f"{s.stream} {s.step}", s.seconds) for s in report.steps]
     costs += [(name.replace("_", " "), seconds) for name, seconds in report.measures.items()]
     largest = {n for n, _ in sorted(enumerate(costs), key=lambda item: -item[1][1])[:COSTS]}
-    rows = [Bar(name, cost, duration(cost)) for n, (name, cost) in enumerate(costs) if n in largest]
+    rows = [Bar(name, cost, f"{cost:.2f} s" if cost < 10 else duration(cost)) for n, (name, cost) in enumerate(costs) if n in largest]
     return Markup(figures.bars(rows, "Processor time by step"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ import pyarrow as pa
 from engine import storage
 from engine.errors import Refused, did_you_mean
 from engine.publish import PUBLISHED
-from engine.report import Report, StepReport
 from engine.schema import DOCUMENT, DUPLICATE, LEDGER, QUARANTINE, SAMPLE
 
 if TYPE_CHECKING:
@@ -133,14 +131,4 @@ class Run:
         return f"Run({self.path!r}: read {r['read']:,}, kept {r['kept']:,}, dropped {r['dropped']:,})"
 
 
-def summary(run: Run) -> Report:
-    """The report as the engine made it, of what `report.json` says; what an older engine did not count is zero."""
-    told = dict(run.report)
-    steps = [{"rows": step["in"], **{k: v for k, v in step.items() if k != "in"}} for step in told.pop("steps")]
-    known, of_step = {f.name for f in fields(Report)}, {f.name for f in fields(StepReport)}
-    report = Report(out=run.path, **{k: v for k, v in told.items() if k in known})
-    report.steps = [StepReport(**{k: v for k, v in step.items() if k in of_step}) for step in steps]
-    return report
-
-
-__all__ = ["PUBLISHED", "Run", "RunReport", "summary"]
+__all__ = ["PUBLISHED", "Run", "RunReport"]

@@ -349,7 +349,7 @@ class _ShardRun:
                 count.dropped[row["reason"]] = count.dropped.get(row["reason"], 0) + 1
 
     def _gathered(self, folder: str) -> Iterator[tuple[Any, Batch]]:
-        """Documents made of the rows of a partition; they count as born, and less than none are where rows were many."""
+        """Documents made of a partition's rows; born is how many more they are than the rows: below none, mostly."""
         assert self.stage.gathers is not None
         work, clock = self.stage.gathers, time.thread_time()
         op = work.op
@@ -370,7 +370,7 @@ class _ShardRun:
                 clock, at = time.thread_time(), at + batch.num_rows
 
     def _gather(self, op: Gather, count: StepCount, edges: Any, rows: Batch) -> Iterator[tuple[int, Batch]]:
-        """The documents of runs of groups, each with its first; rows of a group on which the op raises are set aside."""
+        """The documents of runs of groups, each with its first; a group on which the op raises is set aside."""
         todo = [(0, len(edges) - 1)]
         while todo:
             lo, hi = todo.pop()

@@ -75,15 +75,15 @@ class OptOut(Filter):
     """Drops what its authors have asked to be left out, by account, by repository, or by the hash of a file.
 
     The list is a text file, a line an entry: an account (`octocat`, all its repositories), a repository
-    (`octocat/hello-world`, or its address), or a file's SHA-1, git blob hash (The Stack's `hexsha`) or SHA-256. Capitals
-    do not matter. `name:` and the SHA-256 of a name in small letters stand for the name, so that a list need not say
-    whom it protects. Hashes are those of the text as UTF-8, as it came from the source.
+    (`octocat/hello-world`, or its address), or a file's SHA-1, git blob hash (The Stack's `hexsha`) or SHA-256.
+    Capitals do not matter. `name:` and the SHA-256 of a name in small letters stand for the name, so that a list need
+    not say whom it protects. Hashes are those of the text as UTF-8, as it came from the source.
 
     Of a document dropped the run keeps its id and the reason, and nothing else: no path, no measure, no sample. As the
     first step of a stream it also sees to it that no copy elsewhere is dropped because of what is not there.
 
     Example:
-        - opt_out: {list: opted-out.txt}
+        - opt_out
 
     Reference:
         Kocetkov et al. 2022, The Stack, https://arxiv.org/abs/2211.15533, section 4.5
@@ -110,7 +110,7 @@ class OptOut(Filter):
 
     def _names(self, repo_name: pa.Array) -> tuple[pa.Array, pa.Array]:
         """Which rows belong to an account on the list, and which to a repository on it."""
-        coded = pc.dictionary_encode(repo_name)
+        coded: Any = pc.dictionary_encode(repo_name)
         known = [name.lower() if name else "" for name in coded.dictionary.to_pylist()]
         flags = []
         for named in (known, [name.partition("/")[0] if "/" in name else "" for name in known])[::-1]:
@@ -128,7 +128,7 @@ class OptOut(Filter):
             tests.append((wanted.sha256, lambda text: hashlib.sha256(text).hexdigest()))
         if tests and len(content):
             data, offsets = text_buffers(content)
-            whole = memoryview(data)
+            whole = data.data
             for n, (lo, hi) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
                 found[n] = any(digest(whole[lo:hi]) in hashes for hashes, digest in tests)
             found &= np.asarray(content.is_valid())

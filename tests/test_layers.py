@@ -9,16 +9,17 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = [
     {"errors", "schema"},
-    {"columns", "simd", "storage"},
-    {"digest"},
+    {"columns", "shown", "simd", "storage"},
+    {"digest", "figures", "text_diff"},
     {"op", "lock", "trace"},
     {"catalogue", "compiling", "gathering", "marked_yaml", "pool"},
     {"reads", "settings", "sketches", "stage", "steps"},
     {"docs", "publish", "recipe"},
-    {"plan", "report", "run"},
+    {"plan", "report", "run", "story", "evidence", "html_report", "judging"},
     {"forgetting"},
-    {"estimate", "executor", "story"},
-    {"progress"},
+    {"estimate", "executor"},
+    {"difference", "doctor", "notebook", "preview", "progress", "whatif"},
+    {"terminal"},
     {"cli"},
 ]
 OPEN_TO_OPS = {"op", "schema", "columns", "digest", "simd", "storage", "errors", "trace"}

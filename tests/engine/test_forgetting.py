@@ -1,4 +1,4 @@
-"""Forgetting: nothing of a document stays in a run but its id, whatever became of it, and no later run brings it back."""
+"""Forgetting: nothing of a document stays in a run but its id, and no later run brings it back."""
 
 import hashlib
 import json
@@ -8,14 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engine import storage
 from engine.errors import Refused
-from engine.executor import execute
 from engine.forgetting import forget
-from engine.op import Map
-from engine.plan import make_plan
 from engine.pool import InlinePool, LocalPool
-from engine.recipe import read
 from engine.run import Run
 from engine.story import stories
 
@@ -161,7 +156,7 @@ def test_the_run_is_then_as_if_it_had_never_been_read(finished, tmp_path, run_re
 def test_shards_that_hold_nothing_of_it_are_not_run_again(finished, tmp_path, run_recipe):
     forget(opted_out(tmp_path, "carol"), str(finished), InlinePool())
     report = run_recipe(finished, tmp_path / "in", STEPS)
-    first = [p for p in finished.glob("stages/*-01-*/receipts/*.json")]
+    first = list(finished.glob("stages/*-01-*/receipts/*.json"))
     assert len(first) == 2
     assert report.shards_run < report.shards
 
@@ -171,7 +166,7 @@ def test_a_second_list_adds_to_the_first(finished, tmp_path):
     outcome = forget(opted_out(tmp_path, "carol"), str(finished), InlinePool())
     assert outcome.removed >= 1
     assert len((finished / "forgotten.txt").read_text().splitlines()) == 2
-    assert {r for r in Run(str(finished)).documents.collect()["repo_name"]} == {"bob/lib"}
+    assert set(Run(str(finished)).documents.collect()["repo_name"]) == {"bob/lib"}
 
 
 def test_it_goes_on_where_it_was_stopped(finished, tmp_path, monkeypatch):
@@ -236,10 +231,33 @@ def test_files_left_out_at_the_source_are_not_named_either(tmp_path, run_recipe)
     (tmp_path / "in" / "alice").mkdir(parents=True)
     (tmp_path / "in" / "alice" / f"{PRIVATE}.py").write_text("x" * 3000)
     (tmp_path / "in" / "alice" / "other.py").write_text("x = 1\n")
-    text = 'name: t\nsource: {{files: {{path: "{path}", repo_name: alice/one, max_bytes: 1000}}}}\nsteps: [line_length]\n'
+    text = (
+        'name: t\nsource: {{files: {{path: "{path}", repo_name: alice/one, max_bytes: 1000}}}}\nsteps: [line_length]\n'
+    )
     report = run_recipe(tmp_path / "run", tmp_path / "in", text)
     assert report.dropped >= 1 and PRIVATE in everything(tmp_path / "run")
     forget(opted_out(tmp_path, "alice"), str(tmp_path / "run"), InlinePool())
     assert PRIVATE not in everything(tmp_path / "run")
     run_recipe(tmp_path / "run", tmp_path / "in", text)
     assert PRIVATE not in everything(tmp_path / "run")
+
+
+def test_the_command_says_what_it_did_and_how_to_regain(finished, tmp_path, monkeypatch, capsys):
+    from engine import cli
+
+    monkeypatch.setattr(
+        "sys.argv", ["engine", "forget", opted_out(tmp_path, "alice/two"), str(finished), "--workers", "1"]
+    )
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    told = capsys.readouterr().out
+    assert "documents on the list: 1; kept until now, and removed: 1" in told
+    assert "dropped before because of one that is gone: 2" in told and "bob/lib:src/copy.py" in told
+    assert f"engine run {finished}/recipe.yaml --out {finished}" in told
+    monkeypatch.setattr(
+        "sys.argv",
+        [*["engine", "run", "--on", "here", "--workers", "1"], f"{finished}/recipe.yaml", "--out", str(finished)],
+    )
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    assert {"src/copy.py", "src/near.py"} & set(Run(str(finished)).documents.collect()["path"])
