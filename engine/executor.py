@@ -181,7 +181,7 @@ class _Run:
         yield from self._jobs(report, manifest, stages)
         from engine.html_report import write_html  # matplotlib, which the beginning of a run need not wait for
 
-        write_html(self.out)
+        write_html(self.out, self.plan)
         yield RunDone(report)
 
     def _jobs(self, report: Report, manifest: dict[str, Any], stages: Stages) -> Iterator[Event]:

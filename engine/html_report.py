@@ -29,14 +29,15 @@ COSTS = 14
 """Steps whose time is drawn."""
 
 
-def write_html(out: str) -> None:
-    """Writes `report.html` into the folder of a finished run."""
-    storage.write_bytes(storage.join(out, FILE), html(Run(out)).encode())
+def write_html(out: str, plan: Plan | None = None) -> None:
+    """Writes `report.html` into the folder of a finished run; its plan is made of its recipe unless given."""
+    storage.write_bytes(storage.join(out, FILE), html(Run(out), plan).encode())
 
 
-def html(run: Run) -> str:
+def html(run: Run, plan: Plan | None = None) -> str:
     """The page about a finished run."""
-    report, plan = Report.load(run.path), make_plan(recipes.load(storage.join(run.path, "recipe.yaml")))
+    report = Report.load(run.path)
+    plan = plan or make_plan(recipes.load(storage.join(run.path, "recipe.yaml")))
     dropped, clusters, judged = evidence.dropped(run), evidence.clusters(run, plan), evidence.judged(run, plan)
     languages = _languages(report)
     # What duplicates look like is shown beside what was kept in their place.
