@@ -23,6 +23,8 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from typing import TypeGuard
 
+import pyarrow as pa
+
 from engine.errors import CatalogueError
 from engine.op import Measure, Op, snake_case
 
@@ -95,12 +97,13 @@ def measures() -> dict[str, type[Measure]]:
     return by_column
 
 
-def written(op: Op | type[Op]) -> tuple[str, ...]:
-    """The columns that documents have after this op and did not need to have before."""
+def written(op: Op | type[Op]) -> dict[str, pa.DataType]:
+    """The columns that documents have after this op and did not need to have before, with their types."""
     if op.kind() != "global":
-        return tuple(op.contract.writes)
+        return dict(op.contract.writes)
+    # What a global op writes beside its sketch is its rule's.
     rule = getattr(op, "rule", None)
-    return tuple(rule.contract.writes) if rule else ()
+    return dict(rule.contract.writes) if rule else {}
 
 
 def writers(column: str) -> list[str]:

@@ -57,7 +57,7 @@ def page(op: type[Op]) -> str:
     for name, kind in op.contract.reads.items():
         by = f", measured by `{measured[name].name()}`" if name in measured else ""
         columns.append(["reads", f"`{name}`", _column(kind) + by])
-    columns += [["writes", f"`{name}`", _column(op.contract.writes[name])] for name in catalogue.written(op)]
+    columns += [["writes", f"`{name}`", _column(kind)] for name, kind in catalogue.written(op).items()]
     parts.append(_table(["", "column", "holds"], columns))
     parts.append(_table(["parameter", "takes", "default", ""], _parameters(op)))
     if reasons := (*op.contract.reasons, *getattr(op, "reasons", ())):

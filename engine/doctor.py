@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
+
 from engine import catalogue
 from engine.compiling import cache_folder
 from engine.errors import EngineError
@@ -80,18 +82,17 @@ def _software() -> Iterator[Finding]:
 
 def _packages() -> Iterator[Finding]:
     try:
-        wanted = [r for r in metadata.requires(DISTRIBUTION) or [] if "extra ==" not in r]
+        required = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or []]
         version = metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         yield Finding("wrong", "packages", f"{DISTRIBUTION} is not installed", "pip install -e . in its folder")
         return
+    wanted = [r for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
     behind = []
     for requirement in wanted:
-        form = re.match(r"([\w.-]+)(?:\[[^\]]*\])?(?:>=([\d.]+))?", requirement)
-        name, least = (form[1], form[2] or "0") if form else (requirement, "0")
-        have = version_of(name)
-        if have is None or _numbers(have) < _numbers(least):
-            behind.append(f"{name} {have or 'missing'}, needs {least}")
+        have = version_of(requirement.name)
+        if have is None or not requirement.specifier.contains(have, prereleases=True):
+            behind.append(f"{requirement.name} {have or 'missing'}, needs {requirement.specifier or 'any'}")
     told = f"{DISTRIBUTION} {version} and the {len(wanted)} packages that it requires"
     advice = f"pip install --upgrade {DISTRIBUTION}, in the environment of {sys.executable}"
     yield _finding(not behind, "packages", "; ".join(behind) or told, advice, "wrong")
@@ -103,10 +104,6 @@ def version_of(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
 
 
 # --- the machine --------------------------------------------------------------------------------------------------
