@@ -168,7 +168,7 @@ def _spread(check: Check) -> tuple[Spread, float] | None:
     edges = np.geomspace(max(1.0, low), high, BINS + 1) if logarithmic else np.linspace(low, high, BINS + 1)
     counts, edges = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
     ends = (_end(edges[0]), _end(edges[-1]))
-    spread = Spread(counts.tolist(), edges.tolist(), logarithmic, float(bound), number(bound), check.sign == "<=", ends)
+    spread = Spread(counts.tolist(), edges.tolist(), logarithmic, float(bound), number(bound), check.sign in ("<=", "<"), ends)
     return spread, float(np.asarray(check.failed)[held].mean())
 
 

@@ -1,8 +1,8 @@
 """The report's plots: matplotlib draws them as SVG that takes its colours and letters from the page.
 
 A plot is drawn once, at a phone's width, and serves light and dark: what matplotlib writes as a stand-in colour becomes
-a variable of the page's style sheet. Everything is placed by hand, in the units of a phone's pixels, on an axis without
-ticks: these would cost ten times as much and give every plot the same names for its parts.
+a variable of the page's style sheet. Everything is placed by hand, in the units of a phone's pixels: matplotlib's own
+axes and ticks would take ten times as long, and there is a plot for every filter.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, PathPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, PathPatch, Rectangle
 from matplotlib.path import Path
+from matplotlib.text import Text
+from matplotlib.transforms import Affine2D
 
 WIDTH = 360
 """Units of a plot's width."""
@@ -113,14 +116,14 @@ def changes(rows: Sequence[Change], title: str) -> str:
     plot = _Plot(WIDTH, int(high * len(rows)) + 6)
     for power in range(math.ceil(low), math.floor(top) + 1):
         x = left + 8 + (power - low) * scale
-        plot.axes.plot([x, x], [0, plot.height], color=LINE, linewidth=1, zorder=0)
+        plot.line((x, 0), (x, plot.height), LINE)
     for n, row in enumerate(rows):
         y = high * n + high / 2 + 3
         before = left + 8 + (math.log10(row.before) - low) * scale if row.before > 0 else None
         after = left + 8 + (math.log10(row.after) - low) * scale if row.after > 0 else None
         plot.text(left - 8, y, _short(row.label, 15), INK, "right", size=11.5)
         if before is not None:
-            plot.axes.plot([left if after is None else after, before], [y, y], color=PALE, linewidth=2.5, zorder=1)
+            plot.line((left if after is None else after, y), (before, y), PALE, 2.5)
             plot.dot(before, y, PALE, 4.6)
         if after is not None:
             plot.dot(after, y, KEEP, 4.0)
@@ -134,12 +137,11 @@ def bars(rows: Sequence[Bar], title: str) -> str:
     """Figures as bars that lie under one another."""
     left, right, high = 132.0, 300.0, 22.0
     plot, most = _Plot(WIDTH, int(high * len(rows)) + 4), max([1e-12, *(row.value for row in rows)])
-    ys = [high * n + high / 2 + 2 for n in range(len(rows))]
-    widths = [max((right - left) * row.value / most, 0.8) for row in rows]
-    plot.axes.barh(ys, widths, height=11, left=left, color=KEEP, clip_on=False)
-    for row, y, width in zip(rows, ys, widths, strict=True):
+    for n, row in enumerate(rows):
+        y, wide = high * n + high / 2 + 2, max((right - left) * row.value / most, 0.8)
+        plot.bar(left, y - 5.5, wide, 11, KEEP)
         plot.text(left - 10, y, _short(row.label, 19), INK, "right", size=11.5)
-        plot.text(left + width + 6, y, row.said, SOFT, size=10.5)
+        plot.text(left + wide + 6, y, row.said, SOFT, size=10.5)
     return plot.svg(title)
 
 
@@ -150,7 +152,7 @@ def columns(rows: Sequence[Bar], title: str, below: str) -> str:
     step = min(WIDTH / max(len(rows), 1), 56.0)
     for n, row in enumerate(rows):
         x, tall = step * n + step / 2, max(high * math.sqrt(row.value / most), 1.0)
-        plot.axes.bar([x], [-tall], width=step * 0.72, bottom=base, color=KEEP, clip_on=False)
+        plot.bar(x - step * 0.36, base - tall, step * 0.72, tall, KEEP)
         plot.text(x, base - tall - 8, row.said, INK, "center", size=10)
         plot.text(x, base + 11, row.label, SOFT, "center", size=10)
     plot.text(0, base + 28, below, SOFT, size=10)
@@ -168,15 +170,12 @@ def spread(found: Spread, title: str) -> str:
     x = 2 + (at - low) / (top - low) * (wide - 4)
     cut = 2 + (bound - low) / (top - low) * (wide - 4)
     tall = np.log1p(np.asarray(found.counts, float)) / max(math.log1p(max(found.counts)), 1e-9) * high
-    middle = (x[:-1] + x[1:]) / 2
-    fails = middle > cut if found.fails_above else middle < cut
-    for mask, colour in ((~fails, KEEP), (fails, DROP)):
-        drawn = mask & (tall > 0)
-        plot.axes.bar(
-            middle[drawn], -tall[drawn], width=np.diff(x)[drawn] * 0.88, bottom=base, color=colour, clip_on=False
-        )
-    plot.axes.plot([0, wide], [base, base], color=LINE, linewidth=1)
-    plot.axes.plot([cut, cut], [13, base], color=INK, linewidth=1, dashes=(2, 2))
+    for begin, end, height in zip(x[:-1], x[1:], tall, strict=True):
+        fails = (begin + end) / 2 > cut if found.fails_above else (begin + end) / 2 < cut
+        if height > 0:
+            plot.bar(begin + 0.06 * (end - begin), base - height, 0.88 * (end - begin), height, DROP if fails else KEEP)
+    plot.line((0, base), (wide, base), LINE)
+    plot.line((cut, 13), (cut, base), INK, dashes=(2, 2))
     side = "left" if cut < wide / 2 else "right"
     plot.text(cut + (4 if side == "left" else -4), 8, found.said, INK, side, size=11, weight="bold")
     plot.text(0, base + 11, found.ends[0], SOFT, size=10)
@@ -199,23 +198,40 @@ class _Plot:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width / 72, height / 72), facecolor="none")
-        self.axes: Axes = self.figure.add_axes((0, 0, 1, 1))
-        self.axes.set_axis_off()
-        self.axes.set_autoscale_on(False)
-        self.axes.set_xlim(0, width)
-        self.axes.set_ylim(height, 0)
+        self.figure = Figure(figsize=(width / 72, height / 72), dpi=72, facecolor="none")
+        self.units = Affine2D().scale(1, -1).translate(0, height)
+
+    def add(self, artist: Artist) -> None:
+        artist.set_transform(self.units)
+        # What is added later lies above.
+        artist.set_zorder(len(self.figure.get_children()))
+        self.figure.add_artist(artist)
 
     def text(
         self, x: float, y: float, text: str, colour: str, align: str = "left", size: float = 11, weight: str = "normal"
     ) -> None:
+        style: Any = {"color": colour, "ha": align, "va": "center", "fontsize": size, "fontweight": weight}
         # A dollar sign would begin a formula.
-        self.axes.text(
-            x, y, text, color=colour, ha=align, va="center", fontsize=size, fontweight=weight, parse_math=False
-        )
+        self.add(Text(x, y, text, parse_math=False, **style))
+
+    def line(
+        self,
+        begin: tuple[float, float],
+        end: tuple[float, float],
+        colour: str,
+        width: float = 1,
+        dashes: tuple[float, float] | None = None,
+    ) -> None:
+        line = Line2D((begin[0], end[0]), (begin[1], end[1]), color=colour, linewidth=width)
+        if dashes:
+            line.set_dashes(dashes)
+        self.add(line)
+
+    def bar(self, x: float, y: float, width: float, height: float, colour: str) -> None:
+        self.add(Rectangle((x, y), width, height, facecolor=colour, linewidth=0))
 
     def dot(self, x: float, y: float, colour: str, radius: float) -> None:
-        self.axes.add_patch(Circle((x, y), radius, facecolor=colour, linewidth=0, clip_on=False, zorder=2))
+        self.add(Circle((x, y), radius, facecolor=colour, linewidth=0))
 
     def area(self, corners: Sequence[tuple[float, float]], colour: str) -> None:
         self._fill(Path([*corners, corners[0]], closed=True), colour)
@@ -232,7 +248,7 @@ class _Plot:
         )
 
     def _fill(self, path: Path, colour: str) -> None:
-        self.axes.add_patch(PathPatch(path, facecolor=colour, linewidth=0, clip_on=False))
+        self.add(PathPatch(path, facecolor=colour, linewidth=0))
 
     def svg(self, title: str) -> str:
         """The drawing as an element to be put into a page; `title` is read out by screen readers."""

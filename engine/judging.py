@@ -15,7 +15,7 @@ import pyarrow as pa
 from engine.op import Filter, Global, Map, Measure, Op, Reasons
 from engine.plan import Chain
 
-_OPPOSITE = {"<=": ">", ">=": "<", ">": "<="}
+_OPPOSITE = {"<=": ">", ">=": "<", ">": "<=", "<": ">="}
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,8 @@ def _documents(raw: pa.RecordBatch, stream: str, op: Op) -> pa.RecordBatch:
 
 
 def _lost(stream: str, source: str, loss: dict[str, Any]) -> Previewed:
-    event = Event("dropped", source, loss["reason"]) if "reason" in loss else Event("broke", source, loss["error"])
+    why = loss.get("reason", "")
+    event = Event("dropped", source, why, why) if why else Event("broke", source, loss["error"])
     return Previewed("", stream, loss["path"], loss["repo_name"], "", [event])
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from engine import storage
+from engine.judging import figures, number
 from engine.op import Filter, Global, Job, Map
 from engine.plan import make_plan
 from engine.recipe import load
@@ -148,26 +148,7 @@ def _checks(work: Work, batch: pa.RecordBatch) -> str:
     op = work.op
     if not isinstance(op, Filter) or any(r not in batch.schema.names for r in op.contract.reads):
         return ""
-    _, verdict = op.judge(batch)
-    told = []
-    for reason, check in verdict.checks.items():
-        if check.score is None or check.bound is None:
-            continue
-        bound = check.bound[0].as_py() if isinstance(check.bound, pa.Array) else check.bound
-        score = check.score[0].as_py()
-        if bound is None or score is None:
-            continue
-        sign = (
-            check.sign
-            if not bool(np.asarray(check.failed)[0])
-            else {"<=": ">", ">=": "<", ">": "<=", "<": ">="}.get(check.sign, "")
-        )
-        told.append(f"{reason}: {_figure(score)} {sign} {_figure(bound)}")
-    return ", ".join(told)
-
-
-def _figure(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) and not float(value).is_integer() else f"{value:,.0f}"
+    return ", ".join(str(figure) for figure in figures(op.judge(batch)[1], 0))
 
 
 def _passed(work: Work, batch: pa.RecordBatch) -> Event:
@@ -187,7 +168,7 @@ def _end(run: Run, step: str, lost: dict[str, Any] | None, broken: dict[str, Any
         named = f"{other['repo_name'] or ''}:{other['path']} ({lost['of']})" if other else lost["of"]
         detail += f" of {named}"
     if lost.get("score") is not None and not checks:
-        detail += f", score {_figure(lost['score'])}"
+        detail += f", score {number(lost['score'])}"
     return Event("dropped", step, detail + (f" ({checks})" if checks else ""))
 
 

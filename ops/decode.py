@@ -54,7 +54,7 @@ _MAGIC = (
     *(b"\x7fELF", b"\xca\xfe\xba\xbe", b"\xed\xab\xee\xdb", b"\x80\x02", b"\x80\x03", b"\x80\x04"),
 )
 
-_LFS_POINTER = "version https://git-lfs.github.com/spec/v1\n"
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\n"
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -239,7 +239,9 @@ def _with_texts(data: Bytes, offsets: Offsets, odd: Any, texts: Sequence[str | N
     lengths = np.diff(offsets)
     lengths[odd] = [len(text) for text in encoded]
     ends = np.r_[0, np.cumsum(lengths)]
-    out = np.empty(int(ends[-1]) + OVERREAD, np.uint8)
+    # Arrow's pool hands memory out again; fresh pages would cost more than the copy.
+    room = pa.allocate_buffer(int(ends[-1]) + OVERREAD)
+    out = np.frombuffer(room, np.uint8)
     after = 0
     for row, text in zip([*odd.tolist(), len(lengths)], [*encoded, b""], strict=True):
         out[ends[after] : ends[row]] = data[offsets[after] : offsets[row]]
@@ -248,7 +250,7 @@ def _with_texts(data: Bytes, offsets: Offsets, odd: Any, texts: Sequence[str | N
     valid = np.ones(len(lengths), bool)
     valid[odd] = [text is not None for text in texts]
     bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(ends), pa.py_buffer(out), bitmap)
+    return pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(ends), room, bitmap)
 
 
 # --- documents --------------------------------------------------------------------------------------------------
@@ -269,7 +271,7 @@ def documents(
 ) -> Batch:
     """A row for each file whose bytes are text; the others are entered in the losses with their reason."""
     content, reason = decode(_column([file.data for file in files]))
-    pointer = pc.fill_null(pc.starts_with(content, _LFS_POINTER), pa.scalar(False))
+    pointer = pc.fill_null(pc.starts_with(content, LFS_POINTER), pa.scalar(False))
     reason = pc.if_else(pointer, pa.scalar("lfs_pointer", TEXT), reason)
     kept = reason.is_null()
     if reason.null_count < len(files):

@@ -44,7 +44,7 @@ class Git(Source):
         for path in self._repositories():
             commit, root = self._commit(path, self.revision)
             where = trees.resolved(path)
-            name = _name_of(root.repository, where)
+            name = name_of(root.repository, where)
             # The name by which a repository may be moved, unless another one has it.
             label = where if name in labels else name
             labels.add(label)
@@ -92,7 +92,8 @@ def _is_repository(path: str) -> bool:
     return exists(join(path, ".git")) or exists(join(path, "HEAD"))
 
 
-def _name_of(repository: pygit2.Repository, path: str) -> str:
+def name_of(repository: pygit2.Repository, path: str) -> str:
+    """What the address of the remote `origin` names, such as `owner/name`; else the name of the folder."""
     urls = [remote.url for remote in repository.remotes if remote.name == "origin" and remote.url]
     for url in urls:
         address = re.fullmatch(r"(?:[a-z+]+://[^/]+/|[^/:]+:)(.+?)(?:\.git)?/*", url)

@@ -35,6 +35,7 @@ OFFLINE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "DAFT_ANALYTICS_ENABLED": "0",
+    "PYTHONPATH": "",
 }
 """The environment in which rivals run: data-juicer installs torch with CUDA while it runs, if it is let."""
 

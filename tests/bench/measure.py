@@ -42,6 +42,8 @@ class Run:
     """Bytes: the largest sum of the proportional set sizes of the tree."""
     rss: int
     """Bytes: the largest resident set of one process of the tree."""
+    own: int
+    """Bytes: the largest resident set of the command's own process: with Ray, of the driver."""
     foreign: float
     """Cores that other processes kept busy meanwhile."""
     first: float | None
@@ -99,7 +101,7 @@ def run(
     if process.returncode:
         end = "\n".join((said or output).splitlines()[-15:])
         raise Failed(f"{' '.join(map(str, command))}\nended with {process.returncode} after {seconds:.1f} s:\n{end}")
-    return Run(seconds, cpu, seen.pss, seen.rss, foreign, seen.first, output)
+    return Run(seconds, cpu, seen.pss, seen.rss, seen.own, foreign, seen.first, output)
 
 
 def _end(pid: int) -> None:
@@ -133,7 +135,7 @@ class _Watch(threading.Thread):
     def __init__(self, pid: int, began: float, watch: tuple[Path, str] | None) -> None:
         super().__init__(daemon=True)
         self.pid, self.began, self.watch = pid, began, watch
-        self.pss = self.rss = 0
+        self.pss = self.rss = self.own = 0
         self.first: float | None = None
         self.over = threading.Event()
 
@@ -155,6 +157,7 @@ class _Watch(threading.Thread):
                 sizes = [_memory(pid) for pid in (self.pid, *_tree(os.getpid(), but=self.pid))]
                 self.pss = max(self.pss, sum(pss for pss, _ in sizes))
                 self.rss = max(self.rss, *(rss for _, rss in sizes))
+                self.own = max(self.own, sizes[0][1])
 
 
 def _tree(root: int, but: int | None = None) -> list[int]:

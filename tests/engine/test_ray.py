@@ -82,7 +82,8 @@ def test_a_cluster_of_two_nodes_gives_the_same_bytes_and_may_lose_one(make_corpu
     recipe = tmp_path / "r.yaml"
     steps = "steps: [line_length, exact_dedup]"
     recipe.write_text(f"name: t\nseed: 7\nsource: {{parquet: {{path: '{folder}'}}}}\n{steps}\n")
-    home = {"RAY_USAGE_STATS_ENABLED": "0", "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
+    # `ray start` turns authentication on where the person's home holds a token of another cluster.
+    home = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
     environment = os.environ | home
 
     def ray(*arguments):

@@ -148,11 +148,11 @@ def test_licences_come_from_the_folders_above(repository: Path) -> None:
 def test_fates(repository: Path, tmp_path: Path) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
     (repository / "link").symlink_to("a.py")
-    commit(repository, big_dot_txt="x" * 101, empty="", nul="a\0b", image_dot_png="x", model_dot_onnx=pointer)
+    commit(repository, big_dot_txt="x" * 1001, empty="", nul="a\0b", image_dot_png="x", model_dot_onnx=pointer)
     git(tmp_path, "clone", "-q", str(repository), "library")
     git(repository, "submodule", "-q", "add", str(tmp_path / "library"), "library")
     commit(repository)
-    rows, losses = read(Git(path=str(repository), max_bytes=100))
+    rows, losses = read(Git(path=str(repository), max_bytes=1000))
     assert sorted(row["path"] for row in rows) == [".gitmodules", "a.py", "sub.py", "sub/b.py", "sub/deep/c.txt"]
     assert {row["path"]: row["reason"] for row in losses.dropped} == {
         "big.txt": "too_large",
@@ -163,7 +163,7 @@ def test_fates(repository: Path, tmp_path: Path) -> None:
         "model.onnx": "lfs_pointer",
         "nul": "binary",
     }
-    assert {row["score"] for row in losses.dropped if row["path"] == "big.txt"} == {101}
+    assert {row["score"] for row in losses.dropped if row["path"] == "big.txt"} == {1001}
 
 
 def test_a_large_file_is_not_read(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

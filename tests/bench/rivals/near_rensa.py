@@ -3,7 +3,8 @@
     python near_rensa.py CORPUS OUT THREADS [write]
 
 Words are `[A-Za-z0-9_]+`, 5 to a shingle, 256 permutations, 32 bands of 8 (its bands must divide 256): the class
-`RMinHashDeduplicator` as its page shows it. One process: the shingles, which are most of the work, hold Python's lock.
+`RMinHashDeduplicator` as its page shows it; files without a word are kept. One process: the shingles, which are most of
+the work, hold Python's lock.
 """
 
 import json
@@ -21,18 +22,21 @@ corpus, out, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 files = sorted(corpus.glob("*.parquet"))
 words_of = re.compile(r"[A-Za-z0-9_]+").findall
 dedup = RMinHashDeduplicator(threshold=0.7, num_perm=256, use_lsh=True, num_bands=32, seed=42)
-keep, row = [], 0
+keep = []
 for path in files:
     for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(2000, columns=["content"], use_threads=False):
-        sets = []
-        for text in batch.column(0).to_pylist():
+        sets, numbers = [], []
+        for number, text in enumerate(batch.column(0).to_pylist(), len(keep)):
             w = words_of(text)
+            if not w:
+                continue
+            numbers.append(number)
             runs = zip(w, w[1:], w[2:], w[3:], w[4:], strict=False)
             sets.append(set(map(" ".join, runs)) if len(w) > 4 else {" ".join(w)})
         sketches = RMinHash.from_token_sets(sets, num_perm=256, seed=42)
-        pairs = [(str(row + n), sketch) for n, sketch in enumerate(sketches)]
-        keep += dedup.add_pairs(pairs)
-        row += len(pairs)
+        pairs = [(str(number), sketch) for number, sketch in zip(numbers, sketches, strict=True)]
+        new = dict(zip(numbers, dedup.add_pairs(pairs), strict=True))
+        keep += [new.get(number, True) for number in range(len(keep), len(keep) + len(batch))]
 keep = np.array(keep, bool)
 out.mkdir(parents=True)
 (out / "removed.json").write_text(json.dumps(np.flatnonzero(~keep).tolist()))
