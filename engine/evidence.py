@@ -23,7 +23,7 @@ from engine.figures import Spread
 from engine.judging import course, number
 from engine.op import Check, Filter
 from engine.plan import Chain, Plan
-from engine.run import Run
+from engine.run import Run, scan
 from engine.shown import Excerpt, excerpt
 from engine.stage import SAMPLE_CHARACTERS
 from engine.text_diff import Fold, Row, rows
@@ -168,7 +168,9 @@ def _spread(check: Check) -> tuple[Spread, float] | None:
     edges = np.geomspace(max(1.0, low), high, BINS + 1) if logarithmic else np.linspace(low, high, BINS + 1)
     counts, edges = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
     ends = (_end(edges[0]), _end(edges[-1]))
-    spread = Spread(counts.tolist(), edges.tolist(), logarithmic, float(bound), number(bound), check.sign in ("<=", "<"), ends)
+    spread = Spread(
+        counts.tolist(), edges.tolist(), logarithmic, float(bound), number(bound), check.sign in ("<=", "<"), ends
+    )
     return spread, float(np.asarray(check.failed)[held].mean())
 
 
@@ -285,10 +287,8 @@ def _kept_texts(run: Run, ids: Sequence[str]) -> dict[str, str]:
         files.append(url)
     if not files or not ids:
         return {}
-    frame = pl.scan_parquet(files, missing_columns="insert", extra_columns="ignore")
-    return dict(
-        frame.filter(pl.col("id").is_in(list(ids))).select("id", "content").collect(engine="streaming").iter_rows()
-    )
+    found = scan(files).filter(pl.col("id").is_in(list(ids))).select("id", "content")
+    return dict(found.collect(engine="streaming").iter_rows())
 
 
 def _pair(row: dict[str, Any], text: str, kept: str) -> Pair:

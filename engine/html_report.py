@@ -203,7 +203,12 @@ def _question(plan: Plan, steps: Sequence[str]) -> str:
 
 
 def _flow_plot(steps: Sequence[StepReport], stream: str) -> Markup:
-    return Markup(figures.flow([Reach(s.step, s.rows, s.kept) for s in steps], f"Documents of {stream} step by step"))
+    # Rows that were gathered into one document were not dropped.
+    return Markup(
+        figures.flow(
+            [Reach(s.step, s.rows + min(s.born, 0), s.kept) for s in steps], f"Documents of {stream} step by step"
+        )
+    )
 
 
 def _languages_plot(languages: Sequence[dict[str, Any]]) -> Markup:
@@ -243,5 +248,9 @@ def _cost_plot(report: Report) -> Markup:
     costs = [(s.step if len(report.streams) == 1 else f"{s.stream} {s.step}", s.seconds) for s in report.steps]
     costs += [(name.replace("_", " "), seconds) for name, seconds in report.measures.items()]
     largest = {n for n, _ in sorted(enumerate(costs), key=lambda item: -item[1][1])[:COSTS]}
-    rows = [Bar(name, cost, f"{cost:.2f} s" if cost < 10 else duration(cost)) for n, (name, cost) in enumerate(costs) if n in largest]
+    rows = [
+        Bar(name, cost, f"{cost:.2f} s" if cost < 10 else duration(cost))
+        for n, (name, cost) in enumerate(costs)
+        if n in largest
+    ]
     return Markup(figures.bars(rows, "Processor time by step"))

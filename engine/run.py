@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
+from pyarrow.dataset import dataset
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from engine import storage
 from engine.errors import Refused, did_you_mean
@@ -89,9 +92,12 @@ class Run:
 
     def frame(self, kind: str) -> pl.LazyFrame:
         """The tables of a folder as one LazyFrame; an empty one where the run left none."""
-        files = self.files(kind)
-        if files:
-            return pl.scan_parquet(files, missing_columns="insert", extra_columns="ignore")
+        streams: dict[str, list[str]] = {}
+        for file, url in zip(self.manifest.get(kind, []), self.files(kind), strict=True):
+            streams.setdefault(file["name"].split("-")[0], []).append(url)
+        if streams:
+            # The columns of a stream's documents are its own.
+            return pl.concat([scan(urls) for urls in streams.values()], how="diagonal")
         empty = pl.from_arrow(EMPTY.get(kind, pa.schema([])).empty_table())
         assert isinstance(empty, pl.DataFrame)
         return empty.lazy()
@@ -131,4 +137,15 @@ class Run:
         return f"Run({self.path!r}: read {r['read']:,}, kept {r['kept']:,}, dropped {r['dropped']:,})"
 
 
-__all__ = ["PUBLISHED", "Run", "RunReport"]
+def scan(urls: Sequence[str]) -> pl.LazyFrame:
+    """Parquet files of one kind and stream as one LazyFrame; columns that some lack are null there."""
+    if storage.is_local(urls[0]):
+        return pl.scan_parquet(list(urls), missing_columns="insert", extra_columns="ignore")
+    # The run was written by fsspec and is read by it: whatever it reaches, with the same credentials.
+    kind: Any = FSSpecHandler
+    handler = kind(storage.file_system(urls[0])[0])
+    paths = [storage.file_system(url)[1] for url in urls]
+    return pl.scan_pyarrow_dataset(dataset(paths, filesystem=PyFileSystem(handler), format="parquet"))
+
+
+__all__ = ["PUBLISHED", "Run", "RunReport", "scan"]

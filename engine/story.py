@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from engine import storage
 from engine.judging import figures, number
-from engine.op import Filter, Global, Job, Map
+from engine.op import Filter, Global, Job, Map, with_columns
 from engine.plan import make_plan
 from engine.recipe import load
-from engine.run import Run
+from engine.run import Run, scan
 from engine.schema import DOCUMENT
 from engine.stage import Work
 
@@ -148,7 +148,9 @@ def _checks(work: Work, batch: pa.RecordBatch) -> str:
     op = work.op
     if not isinstance(op, Filter) or any(r not in batch.schema.names for r in op.contract.reads):
         return ""
-    return ", ".join(str(figure) for figure in figures(op.judge(batch)[1], 0))
+    # A row as plain values does not say of what type a null is.
+    nulls = {n: pa.nulls(1, t) for n, t in op.contract.reads.items() if pa.types.is_null(batch.column(n).type)}
+    return ", ".join(str(figure) for figure in figures(op.judge(with_columns(batch, nulls))[1], 0))
 
 
 def _passed(work: Work, batch: pa.RecordBatch) -> Event:
@@ -174,6 +176,6 @@ def _end(run: Run, step: str, lost: dict[str, Any] | None, broken: dict[str, Any
 
 def _where(run: Run, name: str) -> str:
     for url in run.files("documents"):
-        if pl.scan_parquet(url).filter(pl.col("id") == name).select(pl.len()).collect().item():
+        if scan([url]).filter(pl.col("id") == name).select(pl.len()).collect().item():
             return url
     return ""
