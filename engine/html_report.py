@@ -44,7 +44,7 @@ def html(run: Run, plan: Plan | None = None) -> str:
     shown = [row for row in dropped if row.step not in {step for c in clusters for step in c.steps}]
     sections = [
         ("flow", "Flow", True),
-        ("languages", "Languages", languages),
+        ("languages", "Languages", any(report.languages)),
         ("thresholds", "Thresholds", judged),
         ("dropped", "What was dropped", shown),
         ("duplicates", "Duplicates", clusters),
@@ -66,7 +66,7 @@ def html(run: Run, plan: Plan | None = None) -> str:
             }
             for name in report.streams
         ],
-        languages=languages,
+        languages=languages if any(report.languages) else [],
         drawn=LANGUAGES,
         languages_plot=_languages_plot(languages[:LANGUAGES]),
         spreads=[(j.step, j.reason, _failing(j), _spread_plot(j)) for j in judged],

@@ -67,7 +67,9 @@ def test_documents_that_left_are_grouped_by_what_dropped_them(two, monkeypatch, 
 def test_the_other_way_round_they_entered(two):
     a, b = two
     there, back = difference(a, b), difference(b, a)
-    assert [(g.step, g.reason, g.documents) for g in back.groups] == [(g.step, g.reason, g.documents) for g in there.groups]
+    assert [(g.step, g.reason, g.documents) for g in back.groups] == [
+        (g.step, g.reason, g.documents) for g in there.groups
+    ]
     assert (there.count("left"), there.count("entered")) == (back.count("entered"), back.count("left"))
 
 
@@ -105,7 +107,10 @@ def test_other_texts_at_a_place_changed_and_other_revisions_of_a_text_did_not(tm
 
 def test_a_text_that_is_read_from_another_revision_is_the_same(tmp_path, run_recipe):
     for name in ("1", "2"):
-        rows = [row | {"revision_id": name, "content": row["content"] + ("#\n" if row["path"] == "p3.py" else "")} for row in ROWS]
+        rows = [
+            row | {"revision_id": name, "content": row["content"] + ("#\n" if row["path"] == "p3.py" else "")}
+            for row in ROWS
+        ]
         if name == "1":
             rows[3]["content"] = ROWS[3]["content"]
         write(tmp_path / f"in-{name}", rows)
@@ -117,10 +122,18 @@ def test_a_text_that_is_read_from_another_revision_is_the_same(tmp_path, run_rec
 
 
 def test_a_step_that_writes_text_otherwise_is_named(tmp_path, run_recipe):
-    write(tmp_path / "in", [row | {"content": f"# mail me: somebody{n}@mail.example.org\n" * (n % 2) + row["content"]} for n, row in enumerate(ROWS)])
+    write(
+        tmp_path / "in",
+        [
+            row | {"content": f"# mail me: somebody{n}@mail.example.org\n" * (n % 2) + row["content"]}
+            for n, row in enumerate(ROWS)
+        ],
+    )
     text = 'name: pii\nsource: {{parquet: {{path: "{path}"}}}}\nsteps: [line_length]\n'
     run_recipe(tmp_path / "a", tmp_path / "in", text)
-    run_recipe(tmp_path / "b", tmp_path / "in", text.replace("[line_length]", "[line_length, detect_pii_rules, redact]"))
+    run_recipe(
+        tmp_path / "b", tmp_path / "in", text.replace("[line_length]", "[line_length, detect_pii_rules, redact]")
+    )
     a, b = Run(str(tmp_path / "a")), Run(str(tmp_path / "b"))
     (group,) = difference(a, b).groups
     before, after = documents(a), documents(b)
@@ -135,7 +148,10 @@ def test_rows_without_a_path_enter_and_leave(tmp_path, run_recipe):
     for name in "ab":
         run_recipe(tmp_path / name, tmp_path / f"in-{name}")
     found = difference(Run(str(tmp_path / "a")), Run(str(tmp_path / "b")))
-    assert {(g.kind, g.step): g.documents for g in found.groups} == {("entered", "not read"): 3, ("left", "not read"): 4}
+    assert {(g.kind, g.step): g.documents for g in found.groups} == {
+        ("entered", "not read"): 3,
+        ("left", "not read"): 4,
+    }
 
 
 def test_a_repeated_row_does_not_explain_where_its_document_went(tmp_path, run_recipe):

@@ -10,7 +10,12 @@ import pytest
 from engine import figures
 from engine.figures import Bar, Change, Reach, Spread
 
-REACHES = [Reach("source", 1000, 800), Reach("passes_all", 800, 800), Reach("a_filter", 800, 200), Reach("grows", 200, 250)]
+REACHES = [
+    Reach("source", 1000, 800),
+    Reach("passes_all", 800, 800),
+    Reach("a_filter", 800, 200),
+    Reach("grows", 200, 250),
+]
 SPREAD = Spread([5, 0, 9], [1, 10, 100, 1000], True, 100, "100", True, ("1", "1,000"))
 PLOTS = {
     "flow": figures.flow(REACHES, 'a "title" of <things>'),
@@ -58,11 +63,15 @@ def test_the_river_is_as_wide_as_there_are_documents():
 
 
 def test_what_is_beyond_the_bound_is_drawn_as_dropped():
-    bars = [e.attrib["style"] for e in elements("spread") if e.tag.endswith("path") and "fill: var" in e.attrib["style"]]
+    bars = [
+        e.attrib["style"] for e in elements("spread") if e.tag.endswith("path") and "fill: var" in e.attrib["style"]
+    ]
     assert len([s for s in bars if "--keep" in s]) == 1
     assert len([s for s in bars if "--drop" in s]) == 1
 
 
-@pytest.mark.parametrize(("part", "whole", "told"), [(1, 3, "33.3 %"), (1, 10**6, "< 0.1 %"), (0, 5, "0.0 %"), (0, 0, "0.0 %")])
+@pytest.mark.parametrize(
+    ("part", "whole", "told"), [(1, 3, "33.3 %"), (1, 10**6, "< 0.1 %"), (0, 5, "0.0 %"), (0, 0, "0.0 %")]
+)
 def test_shares_are_told_for_people(part, whole, told):
     assert figures.share(part, whole) == told

@@ -72,8 +72,10 @@ def corpus(folder, files=2, repo=EVIL):
             rows.append({"content": body, "path": f"src/{file}/plain_{n}.py"})
         rows.append({"content": rows[0]["content"] + "\n# one line more\n", "path": f"src/{file}/near.py"})
         rows.append({"content": rows[1]["content"], "path": f"src/{file}/copy.py"})
-        rows.append({"content": f"# {EVIL}\nx = '{'y' * 400}'\n", "path": f'src/{file}/{EVIL}.py'})
-        rows.append({"content": f"# {file} \x1b[31m{EVIL}\u202e\n" + ("+-*/" * 15 + "\n") * 12, "path": f"src/{file}/signs.py"})
+        rows.append({"content": f"# {EVIL}\nx = '{'y' * 400}'\n", "path": f"src/{file}/{EVIL}.py"})
+        rows.append(
+            {"content": f"# {file} \x1b[31m{EVIL}\u202e\n" + ("+-*/" * 15 + "\n") * 12, "path": f"src/{file}/signs.py"}
+        )
         table = pa.Table.from_pylist([row | {"repo_name": f"{repo}{file}", "ext": "py"} for row in rows])
         pq.write_table(table, folder / f"{file}.parquet", row_group_size=10)
     return folder
@@ -151,7 +153,9 @@ def test_pairs_of_duplicates_stand_side_by_side_with_what_differs(page, run):
     near, exact = evidence.clusters(run, plan)
     assert (near.steps, near.documents, near.sizes) == (("near_dedup",), 2, [("2", 2)])
     assert (exact.steps, exact.documents, exact.sizes) == (("exact_dedup",), 2, [("2", 2)])
-    assert {path for path, _ in exact.largest} <= {f"src/{n}/{name}.py" for n in range(2) for name in ("copy", "plain_1")}
+    assert {path for path, _ in exact.largest} <= {
+        f"src/{n}/{name}.py" for n in range(2) for name in ("copy", "plain_1")
+    }
 
 
 def test_clusters_are_counted_by_sizes_that_double():

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import engine
+from gharchive_maker import conversations, events, write
 
 from engine import preview as module
 from engine import recipe as recipes
@@ -84,7 +85,8 @@ def test_those_are_shown_that_fare_differently(recipe):
     assert len(shown) == 4 and {"long.py", "mail.py", "signs.py"} < paths
     (plain,) = paths - {"long.py", "mail.py", "signs.py"}
     assert plain.startswith("plain")
-    assert [d.path for d in tried(recipe, count=1)][0].startswith("plain")
+    (first,) = tried(recipe, count=1)
+    assert first.path.startswith("plain")
 
 
 RAISES = """
@@ -126,7 +128,9 @@ def test_a_step_that_raises_and_one_that_makes_several_are_told(tmp_path, outsid
     by_path = {d.path: d for d in preview(make_plan(recipes.read(text.format(folder, "fussy, line_length"))), None, 99)}
     assert [(e.fate, e.detail) for e in by_path["long.py"].events][1:] == [("broke", "ValueError: too much")]
     assert [e.fate for e in by_path["plain_3.py"].events] == ["read", "changed", "kept"]
-    by_path = {d.path: d for d in preview(make_plan(recipes.read(text.format(folder, "halves, line_length"))), None, 99)}
+    by_path = {
+        d.path: d for d in preview(make_plan(recipes.read(text.format(folder, "halves, line_length"))), None, 99)
+    }
     assert [e.fate for e in by_path["plain_3.py"].events] == ["read", "dropped"]
     event = by_path["mail.py"].events[1]
     assert (event.fate, event.after) == ("changed", by_path["mail.py"].text[:10])
@@ -140,19 +144,33 @@ def test_files_that_never_become_documents_are_told_last(tmp_path):
     (folder / "b.bin").write_bytes(bytes(range(256)) * 9)
     (folder / "c.py").write_text("")
     plan = make_plan(recipes.read(f'name: f\nsource: {{files: {{path: "{folder}"}}}}\nsteps: [line_length]\n'))
-    told = {d.path.rpartition("/")[2]: [e.reason for e in d.events if e.fate == "dropped"] for d in preview(plan, None, 9)}
+    told = {
+        d.path.rpartition("/")[2]: [e.reason for e in d.events if e.fate == "dropped"] for d in preview(plan, None, 9)
+    }
     assert told["a.py"] == [] and told["c.py"] == ["empty"] and told["b.bin"] == ["binary"]
     assert [d.path.rpartition("/")[2] for d in preview(plan, None, 1)] == ["a.py"]
 
 
 def test_a_stream_is_chosen_by_name(tmp_path):
     folder = corpus(tmp_path / "in")
-    text = f'name: s\nstreams:\n  one:\n    source: {{parquet: {{path: "{folder}"}}}}\n  two:\n    source: {{parquet: {{path: "{folder}"}}}}\n'
+    source = f'source: {{parquet: {{path: "{folder}"}}}}'
+    text = f"name: s\nstreams:\n  one:\n    {source}\n  two:\n    {source}\n"
     plan = make_plan(recipes.read(text))
     assert {d.stream for d in preview(plan, None, 2)} == {"one", "two"}
     assert {d.stream for d in preview(plan, "two", 2)} == {"two"}
     with pytest.raises(Refused, match="no stream `tow`; did you mean `two`"):
         preview(plan, "tow")
+
+
+def test_documents_are_gathered_of_the_rows_that_were_read(tmp_path):
+    made = events(5, 12, 30)
+    folder = write(tmp_path / "in", made, 1)
+    steps = "[gather_conversations, line_length: {longest: 60}]"
+    plan = make_plan(recipes.read(f'name: g\nsource: {{gharchive: {{path: "{folder}"}}}}\nsteps: {steps}\n'))
+    shown = {(d.repo_name, int(d.path.rpartition("/")[2])): d for d in preview(plan, None, 99)}
+    assert set(shown) == set(conversations(made))
+    assert {d.events[0].step for d in shown.values()} == {"gather_conversations"}
+    assert {d.events[1].fate for d in shown.values()} == {"kept", "dropped"}
 
 
 def test_documents_come_from_across_the_source(tmp_path, make_corpus, monkeypatch):

@@ -12,7 +12,10 @@ import pytest
 from command_line import engine as command
 
 import engine
+from engine import storage
+from engine.difference import difference
 from engine.errors import RecipeError, Refused, RunError
+from engine.whatif import whatif
 
 
 @pytest.fixture
@@ -95,6 +98,20 @@ def test_mistakes_are_the_same_as_on_the_command_line(recipe, tmp_path, outside_
         engine.Recipe.load(str(recipe)).run(str(tmp_path / "run"), on="inline")
     run = engine.Recipe.load(str(recipe)).run(str(tmp_path / "run"), on="inline", max_errors=40)
     assert run.report["quarantined"] == 40
+
+
+def test_on_an_object_store_a_run_reads_the_same(recipe, tmp_path):
+    here = engine.Recipe.load(str(recipe)).run(str(tmp_path / "run"), on="inline")
+    out = f"memory://{tmp_path.name}/run"
+    there = engine.Recipe.load(str(recipe)).run(out, on="inline")
+    for table in ("documents", "ledger", "measures", "samples", "duplicates", "quarantine"):
+        assert getattr(there, table).collect().sort(pl.all()).equals(getattr(here, table).collect().sort(pl.all()))
+    lost = there.ledger.head(1).collect()["id"][0]
+    assert [vars(e) for e in there.why(lost)[0].events] == [vars(e) for e in here.why(lost)[0].events]
+    assert storage.read_bytes(f"{out}/report.html").startswith(b"<!doctype html>")
+    asked = [whatif(run, ["line_length.longest=24"]) for run in (here, there)]
+    assert asked[0] == asked[1] and asked[0].total.leave > 0
+    assert difference(here, there).groups == []
 
 
 def test_the_report_command_makes_the_page_anew(recipe, tmp_path, capsys):

@@ -41,6 +41,8 @@ def test_an_excerpt_shows_the_line_that_is_far_too_long():
     assert part.lines[2] == "x" * 100 + " … 900 more characters"
 
 
-@pytest.mark.parametrize(("text", "found"), [("", []), ("a", ["a"]), ("a\n", ["a"]), ("a\r\nb", ["a", "b"]), ("\n\n", ["", ""])])
+@pytest.mark.parametrize(
+    ("text", "found"), [("", []), ("a", ["a"]), ("a\n", ["a"]), ("a\r\nb", ["a", "b"]), ("\n\n", ["", ""])]
+)
 def test_lines_are_those_of_an_editor(text, found):
     assert lines(text) == found

@@ -1,4 +1,4 @@
-"""What other thresholds would do, asked of a run's measures: the same as running again, and never more than is known."""
+"""What other thresholds would do, asked of a run's measures: what a run would do, and never more than is known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import engine
+from gharchive_maker import events, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -182,6 +183,26 @@ def test_filters_behind_a_change_of_text_are_refused_and_those_before_it_are_exa
     looser = whatif(run, ["line_length.longest=90"])
     assert looser.total.undecided == looser.steps[0].then - looser.steps[0].now > 0
     assert [s.undecided for s in looser.steps if s.step == "line_length#2"] == [looser.total.undecided]
+
+
+GATHERED = """\
+name: gathered
+source: {{gharchive: {{path: "{path}"}}}}
+steps:
+  - alphabetic: {{at_least: 0.01}}
+  - gather_conversations
+  - line_length: {{longest: 200, mean: 200}}
+"""
+
+
+def test_documents_that_were_gathered_are_judged_again_and_the_rows_they_are_made_of_are_not(tmp_path):
+    folder = write(tmp_path / "in", events(3, 40), 2)
+    run = run_of(GATHERED.format(path=folder), tmp_path / "run")
+    outcome = whatif(run, ["line_length.longest=120"])
+    again = run_of(GATHERED.format(path=folder).replace("longest: 200", "longest: 120"), tmp_path / "again")
+    assert outcome.kept == again.report["kept"] != run.report["kept"]
+    with pytest.raises(Refused, match=r"alphabetic cannot be judged again .* before they are gathered"):
+        whatif(run, ["alphabetic.at_least=0.2"])
 
 
 STREAMS = """\
