@@ -13,14 +13,14 @@ run: $(VENV)/base
 	$(BIN)/engine run recipes/stack.yaml $(ARGS)
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest tests -n auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest tests -n auto $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/python -m engine.docs --check
-	$(BIN)/python -m pytest tests -n auto --dist loadgroup -m "not slow and not ray"
+	$(BIN)/python -m pytest tests -n auto -m "not slow and not ray"
 
 docs: $(VENV)/dev
 	$(BIN)/python -m engine.docs

@@ -182,12 +182,13 @@ class RayPool:
     def _get(self, reference: Any) -> Any:
         try:
             return self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, Exception) else error from None
         except self._ray.exceptions.RayError as error:
-            raise RunError(
-                f"Ray could not finish a shard after {TRIES} retries: {str(error).splitlines()[0]}"
-            ) from None
+            cause = getattr(error, "cause", None)
+            # What the shard's own code raised is told in its own words; what broke in Ray is Ray's.
+            if isinstance(cause, Exception) and not isinstance(cause, self._ray.exceptions.RayError):
+                raise cause from None
+            what = str(cause or error).splitlines()[0]
+            raise RunError(f"Ray could not finish a shard after {TRIES} retries: {what}") from None
 
     def close(self) -> None:
         """Leaves the cluster, or stops the Ray that was started here."""

@@ -2,27 +2,53 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from engine.errors import RunError
 from engine.pool import RayPool
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_alone")]
 
 SCRIPTS = Path(sys.executable).parent
 
 
+@pytest.fixture(scope="module")
+def ray_alone(tmp_path_factory):
+    """One of the test processes at a time: a Ray joins the cluster of this machine, also one that another test ends."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
+        yield
+
+
 @pytest.fixture
-def ray_pool(monkeypatch):
+def ray_pool(ray_alone, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     pool = RayPool(2)
     yield pool
     pool.close()
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def wait_for_port(port):
+    end = time.monotonic() + 120
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 5).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 class KillsAWorker:
@@ -86,39 +112,41 @@ def test_a_cluster_of_two_nodes_gives_the_same_bytes_and_may_lose_one(make_corpu
     home = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
     environment = os.environ | home
 
-    def ray(*arguments):
-        return subprocess.run(
-            [SCRIPTS / "ray", *arguments], env=environment, capture_output=True, text=True, timeout=240, check=True
-        )
+    def node(*arguments):
+        # Each has an agent that listens; the two of one machine must not want the same port.
+        ports = ["--dashboard-agent-listen-port", str(free_port()), "--num-cpus=1", "--object-store-memory=80000000"]
+        command = [SCRIPTS / "ray", "start", "--block", *arguments, *ports]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
 
-    small = ["--num-cpus=1", "--object-store-memory=80000000"]
-    ray("start", "--head", "--port=6397", "--include-dashboard=true", "--dashboard-port=8397", *small)
+    head, page = free_port(), free_port()
+    first = node("--head", f"--port={head}", "--include-dashboard=true", f"--dashboard-port={page}")
+    second = None
     try:
-        node = subprocess.Popen(
-            [SCRIPTS / "ray", "start", "--address=127.0.0.1:6397", "--block", *small],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        wait_for_port(head)
+        second = node(f"--address=127.0.0.1:{head}")
         command = [SCRIPTS / "engine", "run", str(recipe), "--out", str(tmp_path / "cluster")]
         run = subprocess.Popen(
-            command, env=environment | {"RAY_ADDRESS": "127.0.0.1:6397"}, stderr=subprocess.PIPE, text=True
+            command, env=environment | {"RAY_ADDRESS": f"127.0.0.1:{head}"}, stderr=subprocess.PIPE, text=True
         )
         receipts = tmp_path / "cluster" / "stages"
         while run.poll() is None and len(list(receipts.glob("*/receipts/*.json"))) < 3:
             time.sleep(0.01)
-        os.killpg(node.pid, signal.SIGKILL)
-        node.wait()
+        os.killpg(second.pid, signal.SIGKILL)
         _, told = run.communicate(timeout=240)
         assert run.returncode == 0, told
         place = tmp_path / "work"
         place.mkdir()
         (place / "r.yaml").write_text(recipe.read_text())
-        submit = ["job", "submit", "--address=http://127.0.0.1:8397", f"--working-dir={place}"]
-        ray(*submit, "--", "engine", "run", "r.yaml", "--out", str(tmp_path / "job"))
+        wait_for_port(page)
+        submit = [SCRIPTS / "ray", "job", "submit", f"--address=http://127.0.0.1:{page}", f"--working-dir={place}"]
+        job = [*submit, "--", "engine", "run", "r.yaml", "--out", str(tmp_path / "job")]
+        done = subprocess.run(job, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
     finally:
-        subprocess.run([SCRIPTS / "ray", "stop", "--force"], env=environment, capture_output=True, check=False)
+        for process in filter(None, (second, first)):
+            process.terminate()
+            process.wait(60)
     assert bytes_of(tmp_path / "cluster") == bytes_of(tmp_path / "here") != {}
     assert bytes_of(tmp_path / "job") == bytes_of(tmp_path / "here")
 
