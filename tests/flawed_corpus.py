@@ -7,6 +7,7 @@ import pyarrow as pa
 from engine.digest import document_ids
 from engine.op import Batch, with_columns
 from engine.schema import DOCUMENT, TEXT
+from ops.commit_changes import COMMIT
 from ops.issue_events import EVENTS
 
 _PYTHON = (
@@ -128,3 +129,25 @@ def with_conversations(batch: Batch) -> Batch:
     """The documents as issues: with the columns `title` and `events` that sources of issues write."""
     events = [conversation(n, text) for n, text in enumerate(batch.column("content").to_pylist())]
     return with_columns(batch, {"title": batch.column("path"), "events": pa.array(events, EVENTS)})
+
+
+SUBJECTS = (
+    "Fix the area of rectangles that are empty",
+    "update",
+    " moved",
+    "v1.2.3",
+    "",
+    "Auto commit of today",
+    "a" * 40,
+)
+
+
+def with_commits(batch: Batch) -> Batch:
+    """The documents as files that commits left: with the column `commit` that the source of commits writes."""
+    texts = batch.column("content").to_pylist()
+    before = ["" if n % 7 == 6 else text.replace("a", "b", n % 5) + "x = 2\n" * (n % 3) for n, text in enumerate(texts)]
+    commits = [
+        {"old_contents": old, "message": f"{SUBJECTS[n % len(SUBJECTS)]}\n\nMore of it.\n", "author_time": n}
+        for n, old in enumerate(before)
+    ]
+    return with_columns(batch, {"commit": pa.array(commits, COMMIT)})
