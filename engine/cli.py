@@ -7,6 +7,7 @@ imported when it runs: `engine --help` loads neither Arrow nor polars.
 from __future__ import annotations
 
 import errno
+import gc
 import json as json_module
 import os
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from engine import memory
 from engine.errors import EngineError, Refused
 
 if TYPE_CHECKING:
@@ -37,9 +39,9 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 def main() -> None:
     """The console script: runs a command and exits with its code."""
-    # Arrow's allocator reads this as it is loaded. Batches come and go; giving their pages back and taking them again
-    # costs a seventh of a pass.
-    os.environ.setdefault("MIMALLOC_PURGE_DELAY", "10000")
+    memory.keep_freed()
+    # What a run makes lives as long as the run or goes by itself; looking for cycles among it is a fifth of a start.
+    gc.set_threshold(100_000, 50, 100)
     try:
         app(sys.argv[1:])
     except CycloptsError:
@@ -105,6 +107,8 @@ def run(
     place = out or f"runs/{plan.recipe.name}"
     for warning in plan.warnings():
         _say(f"warning: {warning}")
+    for left in plan.recipe.skipped:
+        _say(left.told())
     with _pool(on, workers) as pool:
         shown = display(_errors())
         try:
@@ -297,7 +301,10 @@ def preview(
     from engine.plan import make_plan
     from engine.recipe import load
 
-    documents = previews.preview(make_plan(load(recipe, set or [])), stream, count)
+    made = make_plan(load(recipe, set or []))
+    for left in made.recipe.skipped:
+        _say(left.told())
+    documents = previews.preview(made, stream, count)
     if json:
         _print_json([document.as_json() for document in documents])
     elif documents:
@@ -384,6 +391,54 @@ def whatif(run: str, *settings: str, json: Flag = False) -> None:
 
 
 @app.command
+def tokens(
+    run: str | None = None,
+    *,
+    sample: int = 0,
+    split: str = "train",
+    fim: float = 0.5,
+    seed: int = 0,
+    epoch: int = 0,
+    all: Flag = False,
+    json: Flag = False,
+) -> None:
+    """Show a packed sample: its tokens, special tokens, documents, and what fill-in-the-middle makes of it.
+
+    Parameters
+    ----------
+    run
+        The run's folder, or a folder of token shards; the newest run below runs/ unless given.
+    sample
+        The number of the sample, from 0 on.
+    split
+        `train`, or `validation` if `pack` kept one out.
+    fim
+        How likely a document is permuted for fill-in-the-middle.
+    seed
+        The seed of training, which decides what is permuted.
+    epoch
+        The epoch of training, in each of which something else is permuted.
+    all
+        Shows long documents whole, not their beginnings and ends.
+    json
+        Prints the documents with their texts before and after as JSON.
+    """
+    from importlib import import_module
+
+    from engine import token_view
+
+    place = run or _newest_run()
+    folder = token_view.token_folder(place)
+    # The engine knows the reader of samples by its name only: what learns from them is another room.
+    model = import_module("model.loader")
+    reader = model.reader(folder, split, fim, seed)
+    if json:
+        _print_json([part.as_json() for part in token_view.seen(reader, sample, epoch, place)])
+    else:
+        _print_all(token_view.view(reader, sample, epoch, place, all))
+
+
+@app.command
 def doctor(place: str = "runs", *, json: Flag = False) -> None:
     """Look at this machine: versions, memory, disk, compiled kernels, Ray; and say what to do.
 
@@ -464,23 +519,19 @@ def _print_report(report: Report, place: str) -> None:
     console = _console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     several = len(report.streams) > 1
-    for title, right in (
-        ("stream", False),
-        ("step", False),
-        ("in", True),
-        ("kept", True),
-        ("dropped", False),
-        ("s", True),
-    ):
-        if title != "stream" or several:
-            table.add_column(title, justify="right" if right else "left", overflow="fold")
+    for title, right in (("step", False), ("in", True), ("kept", True), ("dropped", False), ("s", True)):
+        table.add_column(title, justify="right" if right else "left", overflow="fold")
+    stream = ""
     for step in report.steps:
+        if several and step.stream != stream:
+            stream = step.stream
+            table.add_row(stream, style="bold")
         reasons = sorted(step.dropped.items(), key=lambda item: (-item[1], item[0]))
         told = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
         if step.quarantined:
             told += f"{', ' if told else ''}{step.quarantined:,} quarantined"
         cells = [step.step, f"{step.rows:,}", f"{step.kept:,}", told, f"{step.seconds:.2f}"]
-        table.add_row(*([step.stream] if several else []), *cells)
+        table.add_row(f"  {cells[0]}" if several else cells[0], *cells[1:])
     console.print(table)
     console.print()
     console.print(
@@ -492,6 +543,8 @@ def _print_report(report: Report, place: str) -> None:
         console.print(told, highlight=False)
     for alarm in report.alarms():
         console.print(f"! {alarm}", style="yellow", highlight=False)
+    for left in (*report.origins(), *report.left_out()):
+        console.print(left, style="dim", highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"\ndocuments  {place}/documents/\nreport     {place}/report.html\n           {place}/report.md",
         highlight=False,
@@ -505,6 +558,7 @@ def _next(report: Report, place: str) -> list[str]:
     example = _dropped_path(place)
     return [
         f"engine why {example} --run {place}",
+        *([f"engine tokens {place}"] if "pack" in report.jobs else []),
         "engine ops line_length",
         "engine plan recipes/stack.yaml --set streams.code.source.parquet.path=YOUR_DATA/",
     ]

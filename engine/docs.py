@@ -23,7 +23,7 @@ from engine import catalogue
 from engine.errors import Mistake
 from engine.marked_yaml import Text, flow, parse
 from engine.op import Op
-from engine.recipe import KEYS, LARGEST_SEED, NAME, STREAM_NAME
+from engine.recipe import KEYS, LARGEST_SEED, NAME, STREAM_KEYS, STREAM_NAME
 from engine.schema import DOCUMENT
 from engine.steps import check_source, check_steps
 
@@ -132,7 +132,11 @@ def schema(ops: Iterable[type[Op]]) -> dict[str, Any]:
     stream = {
         "type": "object",
         "required": ["source"],
-        "properties": {"source": source, "steps": steps["step"]},
+        "properties": {
+            "source": source,
+            "steps": steps["step"],
+            "optional": {"type": "boolean", "description": STREAM_KEYS["optional"]},
+        },
         "additionalProperties": False,
     }
     return {

@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from engine import storage
+from engine import gathering, storage
 from engine.op import Shard
 from engine.plan import Chain, Plan
 from engine.pool import cores
@@ -99,28 +99,30 @@ def _stages(chain: Chain, shards: list[Shard], folder: str | None) -> list[Stage
     costs = [_described(chain, stage, len(shards), total) for stage in chain.stages]
     if folder is None or not shards:
         return costs
-    probed, receipts = 0, []
-    began = time.monotonic()
-    for shard in _spread(shards):
-        receipts.append((shard, _probe(chain.stages[0], shard, folder)))
-        probed += shard.bytes
-        if time.monotonic() - began > PROBE_SECONDS:
-            break
-    scale = total / max(probed, 1)
-    first = costs[0]
-    first.rows = round(sum(r["read"] for _, r in receipts) * scale)
-    kept = round(sum(r["kept"] for _, r in receipts) * scale)
-    text = sum(v[1] for _, r in receipts for v in r["languages_kept"].values()) * scale
-    first.worker_seconds = sum(r["cpu_seconds"] for _, r in receipts) * scale
-    written = sum(sum(r["file_bytes"].values()) for _, r in receipts) * scale
-    documents = sum(r["file_bytes"].get("text", 0) for _, r in receipts) * scale
-    first.rows_kept, first.bytes_written = kept, round(documents or written)
-    first.peak_memory = BASE_MEMORY + max(3 * min(_text_of(r), 64 << 20) for _, r in receipts)
-    for before, cost, stage in zip(costs, costs[1:], chain.stages[1:], strict=False):
-        cost.rows, cost.rows_kept, cost.peak_memory = before.rows_kept, before.rows_kept, first.peak_memory
-        # What a later pass does is read and write text; both are known limits of zstd and Parquet on one core.
-        cost.worker_seconds = text / 450e6 + (text / 230e6 if stage.leaves != "rows" else 0)
-        cost.bytes_written = round(documents) if documents else round(text * _ratio(receipts))
+    # Later passes are tried on what the first one left of the same shards: what is dropped across shards, and text
+    # that is spread over more of them, they see as though it were not.
+    tried = _spread(shards)
+    for number, (stage, cost) in enumerate(zip(chain.stages, costs, strict=True)):
+        receipts, began = [], time.monotonic()
+        for shard in tried:
+            receipts.append(_probe(chain, number, shard, folder))
+            if time.monotonic() - began > PROBE_SECONDS:
+                break
+        tried = tried[: len(receipts)]
+        scale = total / max(sum(s.bytes for s in tried), 1)
+        cost.rows = round(sum(r["read"] for r in receipts) * scale)
+        cost.rows_kept = round(sum(r["kept"] for r in receipts) * scale)
+        cost.worker_seconds = sum(r["cpu_seconds"] for r in receipts) * scale
+        written = sum(r["file_bytes"].get("text", 0) for r in receipts)
+        cost.bytes_written = round((written or sum(sum(r["file_bytes"].values()) for r in receipts)) * scale)
+        cost.peak_memory = BASE_MEMORY + max(3 * min(r["text_bytes"], 64 << 20) for r in receipts)
+        if stage.gathered_by:
+            text = sum(r["text_bytes"] for r in receipts)
+            for later in costs[number + 1 :]:
+                later.shards = len(gathering.partitions(round(text * scale), ""))
+            storage.write_json(storage.join(folder, stage.folder, "gathered.json"), [s.name for s in tried])
+            # What was tried is gathered into one partition; it stands for the same bytes of input.
+            tried = [replace(gathering.partitions(0, "probe")[0], bytes=sum(s.bytes for s in tried))]
     return costs
 
 
@@ -157,19 +159,15 @@ def _spread(shards: list[Shard]) -> list[Shard]:
     return sorted(chosen, key=lambda s: abs(ordered.index(s) - len(ordered) // 2))
 
 
-def _probe(stage: Stage, shard: Shard, folder: str) -> dict[str, Any]:
-    return run_shard(Task(replace(stage, sketches=stage.sketches), shard, folder, "probe"))
-
-
-def _text_of(receipt: dict[str, Any]) -> int:
-    return int(receipt["text_bytes"])
-
-
-def _ratio(receipts: list[tuple[Shard, dict[str, Any]]]) -> float:
-    """Bytes on disk for a byte of text: the input's own ratio where it is compressed, else that of zstd on code."""
-    read = sum(r["text_bytes"] for _, r in receipts)
-    given = sum(s.bytes for s, _ in receipts)
-    return given / read if read and given < 0.7 * read else 0.28
+def _probe(chain: Chain, number: int, shard: Shard, folder: str) -> dict[str, Any]:
+    """The receipt of a shard in one of the passes, which reads what the pass before left of the probe."""
+    stage = chain.stages[number]
+    places = {s.number: storage.join(folder, s.folder) for s in chain.stages}
+    before = places[stage.number - 1] if number else None
+    text = places[stage.text_stage] if stage.text_stage is not None and not stage.gathers else None
+    task = Task(stage, shard, places[stage.number], "probe")
+    task = replace(task, gathers=before) if stage.gathers else replace(task, before=before, text=text)
+    return run_shard(task)
 
 
 def save(cost: Cost, out: str) -> None:
@@ -205,6 +203,7 @@ def describe(plan: Plan, cost: Cost) -> str:
         lines.append(told)
     for job in plan.jobs:
         lines.append(f"then  {job.name}")
+    lines += ["", *(left.told() for left in plan.recipe.skipped)] if plan.recipe.skipped else []
     boundaries = [s for stage in cost.stages for s in stage.sketches]
     if boundaries:
         lines += ["", f"global: {', '.join(boundaries)}; partitions of at most {PARTITION_KEYS:,} keys"]

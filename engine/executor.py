@@ -177,6 +177,7 @@ class _Run:
                     alone = len(flows) == 1 or work.step not in own
                     name = work.step if alone else f"{flow.chain.stream}: {work.step}"
                     report.decisions[name] = work.op.parameters()
+        report.skipped = [{"stream": s.name, "why": s.why, "setting": s.parameter} for s in self.plan.recipe.skipped]
         report.write(self.out, manifest)
         yield from self._jobs(report, manifest, stages)
         from engine.html_report import write_html  # matplotlib, which the beginning of a run need not wait for
@@ -201,7 +202,8 @@ class _Run:
                 told = known["told"] if known["fingerprint"] == fingerprint else None
             if told is None:
                 yield Working(step.name)
-                place = storage.join(self.out, step.name.replace("#", "-"))
+                folder = step.name.replace(step.op.name(), step.op.folder or step.op.name(), 1)
+                place = storage.join(self.out, folder.replace("#", "-"))
                 told = step.op.run(self.out, place, self.pool)
                 known = {"step": step.name, "op": step.op.name(), "fingerprint": fingerprint, "out": place}
                 storage.write_json(url, known | {"holds_text": step.op.holds_text, "told": told})
@@ -213,10 +215,13 @@ class _Run:
         folder, receipts = self._folder(flow.stage), flow.receipts[flow.at]
         flow.at += 1
         if not flow.over and flow.stage.gathers:
-            storage.write_json(storage.join(folder, "gathered.json"), list(receipts))
             version = xxhash.xxh3_128_hexdigest(repr([(n, r["fingerprint"]) for n, r in receipts.items()]).encode())
             total = sum(r["text_bytes"] for r in receipts.values())
             flow.shards = {shard.name: shard for shard in gathering.partitions(total, version)}
+            names, parts = list(receipts), len(flow.shards)
+            if gathering.needs_merging(len(names), parts) and not all(map(self._finished, self._tasks(flow))):
+                names = gathering.merged(folder, names, parts, self._run_all)
+            storage.write_json(storage.join(folder, "gathered.json"), names)
 
     # --- a pass ---
 

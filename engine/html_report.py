@@ -154,6 +154,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "Documents with characters reserved for markup", f"{report.markup_replaced:,}"
     if told := report.against_plan():
         yield "Estimate", told
+    for left in report.skipped:
+        yield f"Stream {left['stream']} was skipped", f"{left['why']}; give it with --set {left['setting']}=PATH"
 
 
 def _told(report: Report) -> Iterator[tuple[str, list[list[list[str]]]]]:

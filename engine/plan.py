@@ -25,6 +25,10 @@ FORMAT = 1
 """Raised when what a stage leaves changes its form, so that older stages are not taken for done."""
 
 
+_LATE = ("sample", "weighted", "decontaminate")
+"""Filters that may well stand below near_dedup: chance chooses, or what it drops is in the copies too."""
+
+
 @dataclass(frozen=True)
 class Boundary:
     """Global ops decided between two passes: first the stream's own, then those over all streams together."""
@@ -61,9 +65,7 @@ class Plan:
         for chain in self.chains:
             seen = False
             for stage, boundary in zip(chain.stages, (*chain.boundaries, Boundary()), strict=True):
-                late = [
-                    w.step for w in stage.steps if isinstance(w.op, Filter) and w.op.name() not in ("sample", "mix")
-                ]
+                late = [w.step for w in stage.steps if isinstance(w.op, Filter) and w.op.name() not in _LATE]
                 if seen and late:
                     told.append(
                         f"{chain.stream}: {', '.join(late)} may drop a document after near_dedup dropped others "
@@ -76,8 +78,8 @@ class Plan:
 def make_plan(recipe: Recipe) -> Plan:
     """The plan of a recipe that has been checked."""
     joint = [_seeded(s, recipe.seed) for s in recipe.steps if not isinstance(s.op, Job)]
-    jobs = tuple(s for s in recipe.steps if isinstance(s.op, Job))
-    last = [s for stream in recipe.streams for s in stream.steps if isinstance(s.op, Job)]
+    jobs = tuple(_seeded(s, recipe.seed) for s in recipe.steps if isinstance(s.op, Job))
+    last = [_seeded(s, recipe.seed) for stream in recipe.streams for s in stream.steps if isinstance(s.op, Job)]
     chains = tuple(_chain(recipe, stream, joint) for stream in recipe.streams)
     return Plan(recipe, chains, (*jobs, *last))
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from engine import storage
-from engine.errors import Mistake, RecipeError, did_you_mean, nearest
+from engine.errors import EngineError, Mistake, RecipeError, did_you_mean, nearest
 from engine.marked_yaml import Entry, Spot, Text, flow, parse
 from engine.op import Op, Source
 from engine.reads import check_reads
-from engine.settings import apply_settings, most_uses, uses
+from engine.settings import apply_settings, is_set, most_uses, uses
 from engine.steps import STREAM, Use, check_source, check_steps
 
 KEYS = {
@@ -28,6 +28,12 @@ KEYS = {
     "steps": "what happens to the documents, in this order",
 }
 """The keys of a recipe, and what each says."""
+STREAM_KEYS = {
+    "source": KEYS["source"],
+    "steps": KEYS["steps"],
+    "optional": "whether the stream is skipped, and said to be, while its source has no input",
+}
+"""The keys of a stream, and what each says."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """Names that can be a folder's, everywhere."""
 STREAM_NAME = r"[a-z][a-z0-9_]{0,63}"
@@ -56,6 +62,23 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """An optional stream that is not run, since its source has no input that the recipe knows of."""
+
+    name: str
+    why: str
+    parameter: str
+    """The setting that would give the input, but for its value: `streams.issues.source.gharchive.path`."""
+    source: Mapping[str, Any]
+    """The source's name with the parameters that were given."""
+    steps: tuple[Step, ...] = ()
+
+    def told(self) -> str:
+        """Why the stream is skipped, and how to give its input."""
+        return f"{self.name} is skipped: {self.why}; give it with --set {self.parameter}=PATH"
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A recipe that was read and checked; `steps` are those over the streams together."""
 
@@ -63,6 +86,7 @@ class Recipe:
     seed: int
     streams: tuple[Stream, ...]
     steps: tuple[Step, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     path: str = field(default="", compare=False)
     text: str = field(default="", compare=False, repr=False)
 
@@ -102,11 +126,14 @@ def dump(recipe: Recipe) -> str:
     """The recipe as run, as YAML that loads to an equal one: every default and setting is written out."""
     lines = [f"name: {flow(recipe.name)}", f"seed: {recipe.seed}"]
     first = recipe.streams[0]
-    if len(recipe.streams) == 1 and first.name == STREAM and not recipe.steps:
+    if len(recipe.streams) == 1 and first.name == STREAM and not recipe.steps and not recipe.skipped:
         return "\n".join([*lines, *_dump_stream(first, "")]) + "\n"
     lines.append("streams:")
     for stream in recipe.streams:
         lines += [f"  {flow(stream.name)}:", *_dump_stream(stream, "    ")]
+    for left in recipe.skipped:
+        lines += [f"  {flow(left.name)}:", "    optional: true", f"    source: {flow(left.source)}"]
+        lines += _dump_steps(left.steps, "    ")
     return "\n".join([*lines, *_dump_steps(recipe.steps, "")]) + "\n"
 
 
@@ -171,11 +198,42 @@ def _recipe(entries: Entries, wrong: list[Mistake], path: str, text: str) -> Rec
         parts = entries["streams"].node.value
         before = most_uses(uses(e.node) for e in parts.values()) if isinstance(parts, dict) else None
         joint = check_steps(entries["steps"].node, wrong, jobs=True, before=before)
-    check_reads({n: s for n, (s, _) in streams.items()}, {n: u for n, (_, u) in streams.items()}, joint, wrong)
+    check_reads({n: p.source for n, p in streams.items()}, {n: p.steps for n, p in streams.items()}, joint, wrong)
     if wrong:
         return None
-    made = tuple(Stream(n, s.op, _made(u)) for n, (s, u) in streams.items() if s and isinstance(s.op, Source))
-    return Recipe(name, seed, made, _made(joint), path, text)
+    skipped = tuple(left for n, part in streams.items() if (left := _skipped(n, part)))
+    gone = {left.name for left in skipped}
+    made = tuple(
+        Stream(n, p.source.op, _made(p.steps))
+        for n, p in streams.items()
+        if n not in gone and p.source and isinstance(p.source.op, Source)
+    )
+    if not made:
+        wrong += [Mistake(path, 0, 0, f"nothing is left to be read: {left.told()}") for left in skipped]
+        return None
+    return Recipe(name, seed, made, _made(joint), skipped, path, text)
+
+
+def _skipped(name: str, part: _Part) -> Skipped | None:
+    """The stream, if it is optional and has no input."""
+    source = part.source
+    if part.unset is None or source is None or source.cls is None or not issubclass(source.cls, Source):
+        return None
+    kind, missing = source.cls.name(), part.unset[:1] or source.cls.where[:1]
+    why = f"its source {kind} has no `{missing[0]}`" if part.unset else _without_input(source.op)
+    if not why:
+        return None
+    given = part.given if source.op is None else source.op.parameters()
+    return Skipped(name, why, f"streams.{name}.source.{kind}.{missing[0]}", {kind: given}, _made(part.steps))
+
+
+def _without_input(source: Op | None) -> str:
+    """Why the source finds nothing; an empty text where it finds something."""
+    assert isinstance(source, Source)
+    try:
+        return "" if next(iter(source.shards()), None) else "its source finds nothing"
+    except (EngineError, OSError) as error:
+        return str(error)
 
 
 def _made(uses: list[Use]) -> tuple[Step, ...]:
@@ -222,8 +280,20 @@ def _first(entries: Entries) -> Spot:
     return next(iter(entries.values())).key
 
 
-def _streams(entries: Entries, meant: Meant, wrong: list[Mistake]) -> dict[str, tuple[Use | None, list[Use]]]:
-    """For each stream, its source and its steps."""
+@dataclass(frozen=True)
+class _Part:
+    """What stands under a stream."""
+
+    source: Use | None
+    steps: list[Use]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters of its source."""
+    unset: list[str] | None = None
+    """Those that the source lacks, where the stream is optional and nobody has set anything of the source."""
+
+
+def _streams(entries: Entries, meant: Meant, wrong: list[Mistake]) -> dict[str, _Part]:
+    """For each stream what stands under it."""
     if "streams" not in entries:
         if "source" not in entries and not meant & {"source", "streams"}:
             message = "the recipe has no `source` and no `streams`: it reads nothing"
@@ -246,17 +316,28 @@ def _streams(entries: Entries, meant: Meant, wrong: list[Mistake]) -> dict[str, 
             message = f"stream `{name}` is a map with `source` and `steps`, not {stream.told()}"
             wrong.append(stream.spot.mistake(message))
             continue
-        meant = _unknown_keys(stream.value, ("source", "steps"), "a stream", wrong)
+        meant = _unknown_keys(stream.value, STREAM_KEYS, "a stream", wrong)
         if "source" not in stream.value and "source" not in meant:
             wrong.append(key.mistake(f"stream `{name}` has no `source`"))
         streams[name] = _stream(stream.value, wrong)
     return streams
 
 
-def _stream(entries: Entries, wrong: list[Mistake], jobs: bool = False) -> tuple[Use | None, list[Use]]:
-    source = check_source(entries["source"].node, wrong) if "source" in entries else None
+def _stream(entries: Entries, wrong: list[Mistake], jobs: bool = False) -> _Part:
+    node = entries["source"].node if "source" in entries else None
+    # What a user has set is meant to be read: that it is not there is a mistake then.
+    unset = [] if _optional(entries, wrong) and node and not is_set(node) else None
+    source = check_source(node, wrong, unset) if node else None
     steps = check_steps(entries["steps"].node, wrong, jobs=jobs) if "steps" in entries else []
-    return source, steps
+    below = next(iter(node.value.values())).node.plain() if node and isinstance(node.value, dict) else None
+    return _Part(source, steps, below or {}, unset)
+
+
+def _optional(entries: Entries, wrong: list[Mistake]) -> bool:
+    node = entries["optional"].node if "optional" in entries else None
+    if node is not None and not isinstance(node.value, bool):
+        wrong.append(node.spot.mistake(f"`optional` is true or false, not {node.told()}"))
+    return node is not None and node.value is True
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

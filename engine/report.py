@@ -68,6 +68,10 @@ class Report:
     languages: dict[str, dict[str, int]] = field(default_factory=dict)
     """By language: documents and bytes read, documents and bytes kept."""
     streams: dict[str, dict[str, int]] = field(default_factory=dict)
+    gathered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of streams that gather: the last `step` that does, its `rows` and the `documents` that it made of them."""
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    """Streams that were not run for want of input: `stream`, `why`, and the `setting` that gives it."""
     decisions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What global ops decided as a rule, by step: the mixture, for one."""
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -100,6 +104,19 @@ class Report:
             if step.rows and lost > MOST * step.rows:
                 told.append(f"{step.stream}: {step.step} dropped {lost / step.rows:.0%} of what it saw")
         return told
+
+    def left_out(self) -> list[str]:
+        """Streams that were skipped, why, and how to give them input."""
+        return [f"{s['stream']} was skipped: {s['why']}; give it with --set {s['setting']}=PATH" for s in self.skipped]
+
+    def origins(self) -> list[str]:
+        """Where the documents of streams that gather begin, and what of their measures that explains."""
+        return [
+            f"{stream}: {made['step']} made {made['documents']:,} documents of {made['rows']:,} rows, so there were "
+            f"{made['rows'] - made['documents']:,} fewer from there on; measures are of the documents, and rows that "
+            "were dropped before stand in the ledger alone"
+            for stream, made in self.gathered.items()
+        ]
 
     def against_plan(self) -> str:
         """What `engine plan` had estimated beside what the run took, or an empty text where it was not asked.
@@ -143,6 +160,8 @@ class Report:
             found = ", ".join(f"{count:,} {what}" for what, count in step.noted.items() if count)
             lines += ["", f"{step.stream}: {step.step} counted {found}."] if found else []
         lines += ["", self.against_plan()] if self.against_plan() else []
+        for told in (*self.origins(), *self.left_out()):
+            lines += ["", f"{told}."]
         lines += [""] + [f"**{alarm}**" for alarm in self.alarms()]
         lines += ["", "| language | read | MB | kept | MB |", "|---|---:|---:|---:|---:|"]
         for name, volume in sorted(self.languages.items(), key=lambda item: -item[1]["bytes_kept"]):
@@ -199,6 +218,11 @@ def make_report(
                 f"{stream}: documents are unaccounted for: {totals}; this is a fault of the engine, report it"
             )
         report.streams[stream] = totals
+        for stage, _ in passes:
+            if stage.gathers:
+                step = next(s for s in steps if s.step == stage.gathers.step)
+                made = {"rows": step.rows, "documents": step.kept}
+                report.gathered[stream] = {"step": step.step, **made}
         for key, value in totals.items():
             setattr(report, key, getattr(report, key) + value)
         report.bytes_read += sum(r["input_bytes"] for r in first)

@@ -124,6 +124,36 @@ SAMPLE = pa.schema(
 )
 """The text of a few dropped documents a reason, for people to look at."""
 
+TOKENS = pa.schema(
+    [
+        pa.field("tokens", pa.large_list(pa.uint16()), nullable=False),
+        pa.field("id", pa.large_list(TEXT), nullable=False),
+        pa.field("ends", pa.large_list(pa.int32()), nullable=False),
+        pa.field("start", pa.large_list(pa.int64()), nullable=False),
+        pa.field("copy", pa.large_list(pa.int32()), nullable=False),
+    ]
+)
+"""A row for each packed sample: its tokens, and of each fragment of a document in it the document's id, where the
+fragment ends among the tokens, how many tokens of the document come before it, and which copy of the document it is."""
+
+SPAN = pa.struct(
+    [
+        pa.field("kind", TEXT, nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("start_byte", pa.int64(), nullable=False),
+        pa.field("end_byte", pa.int64(), nullable=False),
+        pa.field("rule", TEXT),
+    ]
+)
+"""A piece of a document's text that was found to be something: its kind, where it begins and ends in characters and in
+bytes (the end is not in it), and the rule that found it, null where a model did."""
+
+SPANS = pa.large_list(SPAN)
+"""The spans of a document, in the order of their places."""
+Spans = Annotated[pa.Array, SPANS]
+"""A whole column of the spans of each document."""
+
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<fim_prefix>",

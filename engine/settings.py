@@ -64,6 +64,16 @@ def most_uses(streams: Iterable[Counter[str]]) -> Counter[str]:
     return most
 
 
+def is_set(node: Node) -> bool:
+    """Whether any setting put something into this part of a recipe."""
+    below: list[tuple[Spot, Node]] = []
+    if isinstance(node.value, dict):
+        below = [(entry.key, entry.node) for entry in node.value.values()]
+    elif isinstance(node.value, list):
+        below = [(item.spot, item) for item in node.value]
+    return node.spot.text.file == FILE or any(spot.text.file == FILE or is_set(part) for spot, part in below)
+
+
 # --- reading a setting --------------------------------------------------------------------------------------------
 
 

@@ -34,8 +34,11 @@ class Use:
     """The op with its parameters, or None if something is wrong with them."""
 
 
-def check_source(node: Node, wrong: list[Mistake]) -> Use | None:
-    """The source that a node names, or None if it has no such form."""
+def check_source(node: Node, wrong: list[Mistake], unset: list[str] | None = None) -> Use | None:
+    """The source that a node names, or None if it has no such form.
+
+    Parameters that it needs and lacks are mistakes, or else are named in `unset`.
+    """
     form = _form(node, "a source", wrong)
     if form is None:
         return None
@@ -52,7 +55,7 @@ def check_source(node: Node, wrong: list[Mistake]) -> Use | None:
         message = f"`{name}` is a {kind}{' op' if kind == 'global' else ''}, not a source"
         wrong.append(key.mistake(message, f"sources: {', '.join(catalogue.names('source'))}"))
         return Use(name, key, None)
-    return Use(name, key, cls, _op(cls, key, parameters, wrong))
+    return Use(name, key, cls, _op(cls, key, parameters, wrong, unset))
 
 
 def check_steps(node: Node, wrong: list[Mistake], jobs: bool, before: Counter[str] | None = None) -> list[Use]:
@@ -165,14 +168,16 @@ _PYDANTIC = ("Input", "String", "List", "Tuple", "Set", "Frozenset", "Dictionary
 """Words that begin pydantic's own messages."""
 
 
-def _op(cls: type[Op], key: Spot, parameters: Node | None, wrong: list[Mistake]) -> Op | None:
-    """The op with these parameters, or None if they are not right, which `wrong` then says."""
+def _op(
+    cls: type[Op], key: Spot, parameters: Node | None, wrong: list[Mistake], unset: list[str] | None = None
+) -> Op | None:
+    """The op with these parameters, or None if they are not right, which `wrong` or `unset` then says."""
     given = Node(parameters.value if parameters is not None else {}, key)
     try:
         # The strictness of JSON: a text is no number, but a list may be a tuple and a text a path.
         return cls.model_validate_json(json.dumps(given.plain()), strict=True)
     except ValidationError as error:
-        wrong += _mistakes(cls, given, error)
+        wrong += _mistakes(cls, given, error, unset)
     except OSError as error:  # of a validator that looks for a file
         told = f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
         wrong.append(key.mistake(f"{cls.name()}: {told}", _takes(cls)))
@@ -181,7 +186,7 @@ def _op(cls: type[Op], key: Spot, parameters: Node | None, wrong: list[Mistake])
     return None
 
 
-def _mistakes(cls: type[Op], parameters: Node, error: ValidationError) -> Iterator[Mistake]:
+def _mistakes(cls: type[Op], parameters: Node, error: ValidationError, unset: list[str] | None) -> Iterator[Mistake]:
     """What pydantic found: a mistake for each value, told by those branches of a union that got furthest."""
     errors = error.errors(include_url=False)
     walks = [_walk(parameters, found["loc"]) for found in errors]
@@ -192,7 +197,9 @@ def _mistakes(cls: type[Op], parameters: Node, error: ValidationError) -> Iterat
     for found, (nodes, path) in zip(errors, walks, strict=True):
         where = ".".join([cls.name(), *path])
         if found["type"] == "missing":
-            if nodes[1:] or found["loc"][-1] not in meant:
+            if unset is not None and not nodes[1:]:
+                unset.append(str(found["loc"][-1]))
+            elif nodes[1:] or found["loc"][-1] not in meant:
                 yield nodes[-1].spot.mistake(f"{where} needs the parameter `{found['loc'][-1]}`", _takes(cls))
         elif found["type"] == "extra_forbidden" or found["loc"][-1:] == ("[key]",):
             yield _key(nodes[-2], path[-1]).mistake(_about_key(cls, found, path), _takes(cls))

@@ -59,6 +59,15 @@ def read_benchmark(benchmark: str, path: str, fields: Sequence[str] = (), reprod
     return found
 
 
+def versions(path: str) -> list[str]:
+    """What changes when the file of a benchmark, or one in its folder, does."""
+    if not storage.exists(path):
+        return []
+    if _is_file(path):
+        return [storage.file_info(path).version]
+    return [file.version for file in storage.find_files(path, tuple(_FOLDERS))]
+
+
 def _is_file(path: str) -> bool:
     fs, inner = storage.file_system(path)
     return bool(fs.isfile(inner))

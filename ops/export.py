@@ -16,7 +16,7 @@ from pydantic import PositiveInt
 from engine import storage
 from engine.columns import one_array
 from engine.op import Job, Workers
-from engine.schema import MARKUP, TEXT
+from engine.schema import DOCUMENT, MARKUP, TEXT
 from ops.data_card import card
 
 pc: Any = pyarrow.compute
@@ -30,8 +30,9 @@ _MARKS = "[" + "".join(MARKUP.values()) + "]"
 class Export(Job):
     """Lay the documents out as a data set: `data/<language>/*.parquet` and a card.
 
-    The stream `code`, or the only one, goes by language, any other into a folder of its own name. Special tokens in
-    texts are spelled out. `datasets.load_dataset(folder)` reads all of it, with `data_dir="data/python"` one language.
+    The stream `code`, or the only one, goes by language, any other into a folder of its own name. All files have the
+    same columns: those of every document, and of the others those that hold anything. Special tokens in texts are
+    spelled out. `datasets.load_dataset(folder)` reads all of it, with `data_dir="data/python"` one language.
 
     The card (`README.md`) says what is in the data set, what each filter removed, under which licences the files are,
     how personal data and opting out were handled, and how to look oneself up.
@@ -60,14 +61,17 @@ class Export(Job):
         parts = [(url, storage.join(scratch, f"{n}.parquet")) for n, url in enumerate(files)]
         sort = functools.partial(_sort, alone)
         found: list[Any] = [None] * len(parts)
-        for n, groups in pool.map(sort, parts, threads=True):
-            found[n] = groups
+        for n, answer in pool.map(sort, parts, threads=True):
+            found[n] = answer
         folders: dict[str, list[_Piece]] = {}
-        for groups in found:
+        extra: dict[str, pa.DataType] = {}
+        for groups, columns in found:
+            extra = columns | extra
             for folder, piece in groups:
                 folders.setdefault(folder, []).append(piece)
+        schema = pa.schema([*DOCUMENT, *(pa.field(name, kind) for name, kind in extra.items())])
         written = [
-            (storage.join(out, "data", folder, f"train-{n:05}-of-{len(shares):05}.parquet"), share)
+            (storage.join(out, "data", folder, f"train-{n:05}-of-{len(shares):05}.parquet"), share, schema)
             for folder, pieces in sorted(folders.items())
             for shares in [list(_shares(pieces, self.file_bytes))]
             for n, share in enumerate(shares)
@@ -103,10 +107,14 @@ def _folder(alone: str, table: pa.Table) -> pa.Array:
     return pc.if_else(pc.equal(stream, alone), language, stream)
 
 
-def _sort(alone: str, job: tuple[str, str]) -> list[tuple[str, _Piece]]:
-    """A file of documents rewritten with row groups of one folder each; the folders and their row groups."""
+def _sort(alone: str, job: tuple[str, str]) -> tuple[list[tuple[str, _Piece]], dict[str, pa.DataType]]:
+    """A file of documents rewritten with row groups of one folder each.
+
+    Answers the folders with their row groups, and which columns hold anything beyond those of every document.
+    """
     url, out = job
     groups: list[tuple[str, _Piece]] = []
+    extra: dict[str, pa.DataType] = {}
     with storage.open_read(url) as read, storage.open_whole(out) as file:
         parquet = pq.ParquetFile(read, pre_buffer=False)
         with pq.ParquetWriter(file, parquet.schema_arrow, compression="zstd", compression_level=1) as writer:
@@ -114,6 +122,9 @@ def _sort(alone: str, job: tuple[str, str]) -> list[tuple[str, _Piece]]:
                 table = parquet.read_row_group(group, use_threads=False)
                 coded = pc.dictionary_encode(_folder(alone, table))
                 codes = coded.indices.to_numpy()
+                for field, column in zip(table.schema, table.columns, strict=True):
+                    if field.name not in DOCUMENT.names and column.null_count < table.num_rows:
+                        extra[field.name] = field.type
                 order: Any = pa.array(np.argsort(codes, kind="stable"))
                 table = table.take(order)
                 ends = np.cumsum(np.bincount(codes, minlength=len(coded.dictionary)))
@@ -123,7 +134,7 @@ def _sort(alone: str, job: tuple[str, str]) -> list[tuple[str, _Piece]]:
                     size = int(pc.sum(mine.column("length_bytes")).as_py() or 0)
                     groups.append((name, _Piece(out, len(groups), mine.num_rows, size)))
                     writer.write_table(mine, row_group_size=1 << 30)
-    return groups
+    return groups, extra
 
 
 def _shares(pieces: list[_Piece], most: int) -> Iterator[list[_Piece]]:
@@ -138,9 +149,9 @@ def _shares(pieces: list[_Piece], most: int) -> Iterator[list[_Piece]]:
         yield share
 
 
-def _write(job: tuple[str, list[_Piece]]) -> tuple[dict[str, int], int]:
+def _write(job: tuple[str, list[_Piece], pa.Schema]) -> tuple[dict[str, int], int]:
     """How many documents of a file that was written have which licence, and in how many something was redacted."""
-    url, pieces = job
+    url, pieces, schema = job
     licenses: dict[str, int] = {}
     redacted = held = 0
     waiting: list[pa.Table] = []
@@ -153,8 +164,11 @@ def _write(job: tuple[str, list[_Piece]]) -> tuple[dict[str, int], int]:
                 licenses[row["values"] or ""] = licenses.get(row["values"] or "", 0) + row["counts"]
             if "n_redacted" in table.schema.names:
                 redacted += int(pc.sum(pc.greater(table.column("n_redacted"), 0)).as_py() or 0)
-            at = table.schema.get_field_index("content")
-            waiting.append(table.set_column(at, table.schema.field(at), spelled_out(table.column("content"))))
+            # All files have the same columns, or else they would not load as one data set.
+            columns: dict[str, Any] = {n: table.column(n) if n in table.schema.names else None for n in schema.names}
+            columns["content"] = spelled_out(table.column("content"))
+            nothing = {f.name: pa.nulls(table.num_rows, f.type) for f in schema if columns[f.name] is None}
+            waiting.append(pa.Table.from_pydict({**columns, **nothing}, schema=schema))
             held += piece.bytes
             if held >= ROW_GROUP_BYTES or n == len(pieces) - 1:
                 whole = pa.concat_tables(waiting)

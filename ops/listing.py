@@ -99,8 +99,11 @@ def _left_out(entry: Entry, fate: str) -> list[Any]:
 
 
 def shard_name(name: str, path: str) -> str:
-    """A name that any file system takes: the readable part of `name`, and a hash of both."""
-    readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[-60:]
+    """A name that any file system takes: the readable part of `name`, and a hash of both.
+
+    `owner/repository` has no part that is readable: who asks to be forgotten is not to stay in the names of files.
+    """
+    readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[-60:] if "/" not in name else "repository"
     return f"{readable or 'root'}-{xxhash.xxh3_64_hexdigest(_encoded(f'{name}/{path}'))}"
 
 

@@ -81,6 +81,47 @@ def of_file_name(stem: str) -> Package:
     return Package(parts[1], parts[2]) if parts else Package(stem)
 
 
+_R_LICENSES = {
+    "agpl-3": "AGPL-3.0-only",
+    "apache license (== 2.0)": "Apache-2.0",
+    "apache license (== 2)": "Apache-2.0",
+    "apache license (>= 2.0)": "Apache-2.0",
+    "apache license (>= 2)": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "bsd_2_clause": "BSD-2-Clause",
+    "bsd_3_clause": "BSD-3-Clause",
+    "cc0": "CC0-1.0",
+    "cc by 4.0": "CC-BY-4.0",
+    "gpl": "GPL-1.0-or-later",
+    "gpl-2": "GPL-2.0-only",
+    "gpl-3": "GPL-3.0-only",
+    "lgpl-2": "LGPL-2.0-only",
+    "lgpl-2.1": "LGPL-2.1-only",
+    "lgpl-3": "LGPL-3.0-only",
+}
+"""What R calls licences, in small letters; what is not here has SPDX's own name, or none."""
+
+
+def of_r_description(data: bytes) -> Package:
+    """What an R package's `DESCRIPTION` says; `GPL (>= 2) | file LICENSE` names alternatives, files say no more."""
+    text = data.decode("utf-8", "replace").replace("\r\n", "\n")
+    fields = dict(re.findall(r"^([A-Za-z][\w@/-]*):[ \t]*(.*(?:\n[ \t]+.*)*)", text, re.MULTILINE))
+    if "Package" not in fields:
+        return Package()
+    licenses = [_of_r(part) for part in " ".join(fields.get("License", "").split()).split("|")]
+    # Where one alternative is in a file alone, the file is to be read.
+    license = " OR ".join(licenses) if all(licenses) else None
+    return Package(_text(fields["Package"]), _text(fields.get("Version")), license or None)
+
+
+def _of_r(license: str) -> str:
+    """One of R's alternatives under SPDX's name; nothing where only a file says it."""
+    bare = re.sub(r"(?:^|\+)\s*file LICEN[CS]E\s*$", "", license.strip(), flags=re.IGNORECASE).strip()
+    if later := re.fullmatch(r"(A?L?GPL)(?: version)? \(>= ?(\d)(\.\d)?(?:\.\d)?\)", bare, re.IGNORECASE):
+        return f"{later[1].upper()}-{later[2]}{later[3] or '.0'}-or-later"
+    return _R_LICENSES.get(bare.lower(), bare)
+
+
 CHANGELOG = "debian/changelog"
 
 READERS: Mapping[str, Callable[[bytes], Package]] = {
@@ -90,6 +131,7 @@ READERS: Mapping[str, Callable[[bytes], Package]] = {
     "PKG-INFO": of_core_metadata,
     "package.json": of_package_json,
     "Cargo.toml": of_cargo_toml,
+    "DESCRIPTION": of_r_description,
 }
 """How to read each metadata file, by its path in the package; the earlier ones know better."""
 

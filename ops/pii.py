@@ -10,11 +10,11 @@ from pydantic import Field
 
 from engine.columns import Bytes, Offsets, text_buffers
 from engine.op import Map
-from engine.schema import Strings
+from engine.schema import Spans, Strings
 from ops.emails import find_emails
 from ops.ip_addresses import find_ip_addresses
 from ops.secret_rules import find_secrets
-from ops.spans import Found, Spans, merged, span_column
+from ops.spans import Found, merged, span_column
 
 Kind = Literal["EMAIL", "IP_ADDRESS", "KEY", "PASSWORD"]
 

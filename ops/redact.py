@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import xxhash
 
 from engine.op import Map
-from engine.schema import TEXT, Integers, Strings
+from engine.schema import SPAN, TEXT, Integers, Spans, Strings
 from ops.gibberish import is_gibberish
 from ops.ip_addresses import public_address
-from ops.spans import SPAN, Spans, merged
+from ops.spans import merged
 
 _PLACEHOLDERS = {"EMAIL": "<EMAIL>", "KEY": "<KEY>", "NAME": "<NAME>", "PASSWORD": "<PASSWORD>"}
 _SAME = {"EMAIL_EXAMPLE": "EMAIL"}

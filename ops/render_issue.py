@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ class Rendered(TypedDict):
     """Conversations as text."""
 
     content: Strings
+    title: Strings
     events: Events
 
 
@@ -37,12 +38,14 @@ class RenderIssue(Map):
         Li et al. 2023, StarCoder, https://arxiv.org/abs/2305.06161, section 3.5
     """
 
+    version: ClassVar[int] = 2
+
     title_prefix: str = "Title: "
     """What stands before the title."""
     closed: bool = True
     """Whether `<issue_closed>` is written."""
     keep_events: bool = False
-    """Whether the events stay beside the text; else their column is null, since the text says it all."""
+    """Whether title and events stay beside the text; else they are null, since `redact` looks only at the text."""
 
     def map(self, title: Strings, events: Events) -> Rendered:
         all_events, edges = opened(events)
@@ -59,8 +62,9 @@ class RenderIssue(Map):
         end = np.where(_closed(actions, edges) & self.closed, MARKUP["<issue_closed>"], "")
         body = pc.binary_join(lists, pa.scalar("", TEXT))
         content = join(MARKUP["<issue_start>"], head, body, pa.array(end.tolist(), TEXT))
-        kept_events = conversations(all_events, edges) if self.keep_events else pa.nulls(len(content), EVENTS)
-        return {"content": content, "events": kept_events}
+        if self.keep_events:
+            return {"content": content, "title": title, "events": conversations(all_events, edges)}
+        return {"content": content, "title": pa.nulls(len(content), TEXT), "events": pa.nulls(len(content), EVENTS)}
 
 
 def _closed(actions: pa.Array, edges: Offsets) -> Any:

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
 import pyarrow as pa
 
 from engine.columns import Bytes, Offsets, text_buffers
-from engine.schema import TEXT
-
-SPAN = pa.struct(
-    [
-        pa.field("kind", TEXT, nullable=False),
-        pa.field("start", pa.int64(), nullable=False),
-        pa.field("end", pa.int64(), nullable=False),
-        pa.field("start_byte", pa.int64(), nullable=False),
-        pa.field("end_byte", pa.int64(), nullable=False),
-        pa.field("rule", TEXT),
-    ]
-)
-"""What a span says: its kind, where it begins and ends (the end is not in it), and the rule that found it."""
-
-SPANS = pa.large_list(SPAN)
-
-Spans = Annotated[pa.Array, SPANS]
-"""A whole column of the spans of each document."""
+from engine.schema import SPAN, SPANS, TEXT
 
 
 class Found(NamedTuple):

@@ -64,39 +64,48 @@ class Substrings:
         return found
 
 
-def _windows(string: bytes, at: int, count: int) -> list[int]:
-    return [int.from_bytes(string[k : k + WINDOW], "little") | _FOLD for k in range(at, at + count)]
-
-
 def _index(strings: list[tuple[int, bytes]], stride: int) -> Any:
     # Of all places in a string the one whose windows are rarest among the strings is the one that it is known by:
     # hundreds of them begin with `Write a function to`.
     if not strings:
         return None
-    seen: dict[int, int] = {}
-    for _, string in strings:
-        for window in _windows(string, 0, len(string) - WINDOW + 1):
-            seen[window] = seen.get(window, 0) + 1
-    keys: list[tuple[int, int, int]] = []
-    for number, string in strings:
-        cost = [_cost(w, seen) for w in _windows(string, 0, len(string) - WINDOW + 1)]
-        places = range(len(cost) - stride + 1)
-        best = min(places, key=lambda at: sum(cost[at : at + stride]))
-        keys += [(w, number, best + k) for k, w in enumerate(_windows(string, best, stride))]
-    keys.sort()
-    windows, numbers, places = (
-        np.array(k, t) for k, t in zip(zip(*keys, strict=True), (np.uint64, int, int), strict=True)
-    )
+    lengths = np.array([len(s) for _, s in strings])
+    starts = np.cumsum(lengths) - lengths
+    windows = _windows(b"".join(s for _, s in strings))
+    place, last = np.arange(len(windows)) - np.repeat(starts, lengths), np.repeat(lengths, lengths) - WINDOW
+    cost = np.append(0, np.cumsum(np.where(place <= last, _costs(windows, place <= last), 0)))
+    run = np.full(len(windows), np.inf)
+    run[: len(run) - stride + 1] = cost[stride:] - cost[:-stride]
+    run[place > last - stride + 1] = np.inf
+    lowest = np.flatnonzero(run == np.repeat(np.minimum.reduceat(run, starts), lengths))
+    best = lowest[np.searchsorted(lowest, starts)]
+    chosen = best + np.arange(stride)[:, None]
+    keys = (windows[chosen], np.broadcast_to([n for n, _ in strings], chosen.shape), place[chosen])
+    order = np.lexsort([k.ravel() for k in keys[::-1]])
+    windows, numbers, places = (k.ravel()[order] for k in keys)
     bits = np.zeros(1 << (_TABLE_BITS - 6), np.uint64)
     slots = (windows * np.uint64(_MIX)) >> np.uint64(64 - _TABLE_BITS)
     np.bitwise_or.at(bits, slots >> np.uint64(6), np.uint64(1) << (slots & np.uint64(63)))
-    return bits, windows, numbers, places, stride
+    return bits, windows, numbers.astype(np.int64), places.astype(np.int64), stride
 
 
-def _cost(window: int, seen: dict[int, int]) -> float:
-    # Few distinct bytes, such as indentation or a ruler, are common in any text.
-    distinct = len(set(window.to_bytes(WINDOW, "little")))
-    return seen[window] + (1000.0 if distinct < 4 else 4.0 / distinct)
+def _windows(text: bytes) -> Words:
+    """The window that begins at each byte of a text; behind its end there are zeros."""
+    data = np.frombuffer(text + bytes(WINDOW), np.uint8).astype(np.uint64)
+    windows = np.full(len(text), np.uint64(_FOLD))
+    for k in range(WINDOW):
+        windows |= data[k : len(text) + k] << np.uint64(8 * k)
+    return windows
+
+
+def _costs(windows: Words, whole: Any) -> Any:
+    """How common each window is among those that are whole; few distinct bytes, as in a ruler, are so in any text."""
+    known, inverse, counts = np.unique(windows[whole], return_inverse=True, return_counts=True)
+    letters = np.sort(known.view(np.uint8).reshape(-1, WINDOW), axis=1)
+    distinct = 1 + (np.diff(letters, axis=1) != 0).sum(axis=1)
+    costs = np.zeros(len(windows))
+    costs[whole] = (counts + np.where(distinct < 4, 1000.0, 4.0 / distinct))[inverse]
+    return costs
 
 
 _MIX = 0x9E3779B97F4A7C15

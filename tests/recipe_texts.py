@@ -192,7 +192,7 @@ streams:
 r.yaml:4:5: a stream has no `sources`; did you mean `source`?
    4 |     sources: environment
            ^^^^^^^
-     = a stream has: source, steps
+     = a stream has: source, steps, optional
 === steps as a map
 name: r
 source: environment

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import xxhash
 import yaml
-from flawed_corpus import corpus, with_conversations
+from flawed_corpus import corpus, with_commits, with_conversations
 
 from engine import catalogue, docs
 from engine.op import Batch, Filter, Global, Ledger, Map, Op, read_columns
@@ -35,6 +35,8 @@ def ready(op: Op, batch: Batch) -> Batch:
     measures = catalogue.measures()
     if "events" in op.contract.reads and "events" not in batch.schema.names:
         batch = with_conversations(batch)
+    if "commit" in op.contract.reads and "commit" not in batch.schema.names:
+        batch = with_commits(batch)
     for column in op.contract.reads:
         if column in batch.schema.names:
             continue

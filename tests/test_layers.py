@@ -8,24 +8,27 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    {"errors", "schema"},
+    {"errors", "memory", "schema"},
     {"columns", "shown", "simd", "storage"},
-    {"digest", "figures", "text_diff"},
+    {"as_run", "bpe", "digest", "figures", "merges", "pretokens", "text_diff", "token_shards", "tokenizer"},
     {"op", "lock", "trace"},
     {"catalogue", "compiling", "gathering", "marked_yaml", "pool"},
     {"reads", "settings", "sketches", "stage", "steps"},
     {"docs", "publish", "recipe"},
     {"plan", "report", "run", "story", "evidence", "html_report", "judging"},
+    {"sought"},
+    {"erasing"},
     {"forgetting"},
     {"estimate", "executor"},
-    {"difference", "doctor", "notebook", "preview", "progress", "whatif"},
+    {"difference", "doctor", "notebook", "preview", "progress", "token_view", "whatif"},
     {"terminal"},
     {"cli"},
 ]
-OPEN_TO_OPS = {"op", "schema", "columns", "digest", "simd", "storage", "errors", "trace"}
+OPEN_TO_OPS = {"op", "schema", "columns", "digest", "simd", "storage", "errors"}
+OPEN_TO_OPS |= {"as_run", "token_shards", "tokenizer", "trace"}
 DOORS = {
     "ray": {"engine/pool.py", "model/train.py", "model/gang.py"},
-    "yaml": {"engine/marked_yaml.py", "engine/recipe.py"},
+    "yaml": {"engine/as_run.py", "engine/marked_yaml.py", "engine/recipe.py"},
     "fsspec": {"engine/storage.py", "ops/files.py", "ops/archives.py", "ops/hub.py"},
     "cyclopts": {"engine/cli.py"},
 }

@@ -169,27 +169,30 @@ def test_a_second_list_adds_to_the_first(finished, tmp_path):
     assert set(Run(str(finished)).documents.collect()["repo_name"]) == {"bob/lib"}
 
 
-def test_it_goes_on_where_it_was_stopped(finished, tmp_path, monkeypatch):
-    from engine import forgetting
+@pytest.mark.parametrize("after", range(1, 12, 2))
+def test_it_goes_on_where_it_was_stopped(finished, tmp_path, monkeypatch, after):
+    from engine import erasing
 
     calls = []
 
     def stop(job):
         calls.append(job)
-        if len(calls) == 4:
+        if len(calls) > after:
             raise KeyboardInterrupt
         return whole(job)
 
-    whole = forgetting._rewrite
-    monkeypatch.setattr(forgetting, "_rewrite", stop)
+    whole, before = erasing._rewrite, Run(str(finished)).report
+    monkeypatch.setattr(erasing, "_rewrite", stop)
     with pytest.raises(KeyboardInterrupt):
         forget(in_all(tmp_path), str(finished), InlinePool())
     monkeypatch.undo()
-    forget(in_all(tmp_path), str(finished), InlinePool())
+    assert forget(in_all(tmp_path), str(finished), InlinePool()).removed == 5
     assert PRIVATE not in everything(finished)
     run = Run(str(finished))
     known = [*run.documents.collect()["id"], *run.ledger.collect()["id"]]
     assert len(known) == len(set(known)) == run.report["read"]
+    assert run.report["kept"] == run.documents.collect().height == before["kept"] - 5
+    assert run.report["dropped"] == run.ledger.collect().height
 
 
 def test_workers_do_the_same(finished, tmp_path):

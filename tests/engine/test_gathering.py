@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ import xxhash
 from engine import gathering
 from engine.errors import RunError
 from engine.executor import RunDone, execute
-from engine.op import Gather, Global, Groups, Losses, Map, Shard, Source
+from engine.op import Filter, Gather, Global, Groups, Losses, Map, Reasons, Shard, Source, at_least, reasons
 from engine.plan import make_plan
 from engine.pool import InlinePool
 from engine.recipe import Recipe, Step, Stream
@@ -156,6 +156,9 @@ def test_documents_are_those_of_a_dictionary(tmp_path):
     noted = {s.step: s.noted for s in report.steps}
     assert noted["words"] == {"lines": len(LINES)}
     assert noted["bind"] == {"short": sum(len(w) < 3 for w in BOOKS.values())}
+    assert report.gathered == {"book": {"step": "bind", "rows": len(LINES), "documents": 200}}
+    told = f"book: bind made 200 documents of {len(LINES)} rows, so there were {len(LINES) - 200} fewer from there on"
+    assert told in (tmp_path / "out" / "report.md").read_text()
     measures = pl.read_parquet(tmp_path / "out" / "measures" / "*.parquet")
     assert sorted(measures["repo_name"]) == sorted(BOOKS)
 
@@ -194,6 +197,28 @@ def test_a_second_run_does_nothing_and_new_input_only_what_it_must(tmp_path):
     assert {number for number, _ in pool.ran} == {2}
 
 
+class NotFirst(Filter):
+    """Drops the first word of each book."""
+
+    def drop(self, place: Integers) -> Reasons[Literal["first"]]:
+        return reasons(first=at_least(place, 1))
+
+
+def test_all_adds_up_where_rows_are_dropped_before_and_documents_behind(tmp_path):
+    folder = lay(tmp_path / "in", LINES, 3, 1)
+    report = run(folder, tmp_path / "out", NotFirst(), Bind(), OneOfEachLength())
+    totals = report.streams["book"]
+    assert totals["read"] + totals["born"] == totals["kept"] + totals["dropped"] + totals["quarantined"]
+    measures, ledger = (pl.read_parquet(tmp_path / "out" / k / "*.parquet") for k in ("measures", "ledger"))
+    made = report.gathered["book"]
+    # Measures begin behind the gather: every document that it made is there, and no row that it was made of.
+    assert measures.height == made["documents"] == totals["read"] + totals["born"] - 200
+    assert ledger.filter(pl.col("reason") == "first").height == 200 == totals["read"] - made["rows"]
+    kept = set(pl.read_parquet(tmp_path / "out" / "documents" / "*.parquet")["id"])
+    behind = set(ledger.filter(pl.col("step") == "one_of_each_length")["id"])
+    assert set(measures["id"]) == kept | behind and not kept & behind
+
+
 def test_global_ops_stand_before_and_behind(tmp_path):
     folder = lay(tmp_path / "in", LINES, 3, 1)
     report = run(folder, tmp_path / "out", OneOfEachLength(), Bind(), OneOfEachLength(), Shout())
@@ -224,3 +249,73 @@ def test_a_gather_takes_its_key():
 def test_no_input_gives_no_documents(tmp_path):
     (tmp_path / "in").mkdir()
     assert run(tmp_path / "in", tmp_path / "out", Bind(), Shout()).kept == 0
+
+
+# --- many shards ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Merges three files at a time whatever there is, and tells how many files each partition opened."""
+    opened: list[int] = []
+
+    def read(folder, shards, op, at):
+        opened.append(len(shards))
+        return whole(folder, shards, op, at)
+
+    whole = gathering.read_partition
+    monkeypatch.setattr(gathering, "MERGE", 3)
+    monkeypatch.setattr(gathering, "MOST_OPENED", 0)
+    monkeypatch.setattr(gathering, "read_partition", read)
+    return opened
+
+
+def test_files_of_many_shards_are_merged_before_partitions_open_them(tmp_path, few_at_a_time):
+    report = run(lay(tmp_path / "in", LINES, 40, 1), tmp_path / "out", Bind(), Shout())
+    assert few_at_a_time and max(few_at_a_time) <= 3
+    assert documents(tmp_path / "out") == {b: " ".join(w) + "!" * len(w) for b, w in BOOKS.items()}
+    assert report.read + report.born == report.kept
+    run(lay(tmp_path / "few", LINES, 2, 1), tmp_path / "other", Bind(), Shout())
+    for kind in ("documents", "measures"):
+        assert written(tmp_path / "out", kind) == written(tmp_path / "other", kind)
+
+
+def test_what_was_merged_goes_when_the_run_is_over_and_is_made_only_when_wanted(tmp_path, few_at_a_time, monkeypatch):
+    folder = lay(tmp_path / "in", LINES, 10, 1)
+    run(folder, tmp_path / "out", Bind())
+    assert not [p for p in tmp_path.rglob("*") if p.name.startswith(gathering.MERGED)]
+    monkeypatch.setattr(gathering, "_merge", None)
+    pool = Counting()
+    run(folder, tmp_path / "out", Bind(), pool=pool)
+    assert pool.ran == []
+
+
+def test_a_merged_file_is_sorted_and_holds_every_row_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(gathering, "MERGE", 4)
+    monkeypatch.setattr(gathering, "MOST_OPENED", 0)
+    op, draw = Bind(), random.Random(2)
+    schema = pa.schema([("id", TEXT), ("content", TEXT), ("repo_name", TEXT), ("place", pa.int64())])
+    rows = [
+        {"id": f"{n}", "content": "x" * draw.randrange(90), "repo_name": f"b{n % 37}", "place": n} for n in range(900)
+    ]
+    (tmp_path / "rows").mkdir()
+    for k in range(9):
+        url = tmp_path / "rows" / f"s{k}.arrow"
+        with url.open("wb") as file:
+            runs = gathering.Runs(file, op, schema)
+            for lo in range(k, 900, 450):
+                runs.add(pa.RecordBatch.from_pylist(rows[lo : lo + 450 : 9], schema))
+            runs.close()
+        gathering.write_index(str(url.with_suffix(".npy")), runs)
+    names = gathering.merged(
+        str(tmp_path), [f"s{k}" for k in range(9)], 64, lambda work, items: [work(i) for i in items]
+    )
+    assert len(names) == 3
+    tables = [pa.ipc.open_file(tmp_path / "rows" / f"{name}.arrow").read_all() for name in names]
+    for table in tables:
+        hashes = table.column("~hash").to_numpy()
+        assert (hashes[1:] >= hashes[:-1]).all()
+    assert sorted(r["place"] for t in tables for r in t.to_pylist()) == list(range(900))
+    every = [gathering.read_partition(str(tmp_path), names, op, part.at) for part in gathering.partitions(20_000, "")]
+    assert sum(t.num_rows for t in every) == 900
+    assert len({name for t in every for name in set(t.column("repo_name").to_pylist())}) == 37

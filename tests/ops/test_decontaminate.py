@@ -1,6 +1,7 @@
 """Benchmark text is found, and named in the ledger."""
 
 import json
+import pickle
 
 import pyarrow as pa
 import pytest
@@ -12,6 +13,7 @@ from engine.op import Ledger
 from engine.schema import TEXT
 from ops.benchmarks import shipped
 from ops.decontaminate import Decontaminate
+from ops.substrings import _FOLD, _index
 
 _EXACT = Decontaminate()
 _REPRODUCE = Decontaminate(reproduce=True)
@@ -114,3 +116,42 @@ def test_nothing_comes_of_no_rows():
     for op in (_EXACT, _NORMALISED, _NGRAM):
         assert _of(op, []) == []
         assert _of(op, ["", "a"]) == [None, None]
+
+
+def test_a_benchmark_whose_file_changed_is_another_step(tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"ask": "How many bolts does the robe take?"}) + "\n")
+    first = Decontaminate(against=({"own": str(path)},), fields={"own": ["ask"]})
+    same = Decontaminate(against=({"own": str(path)},), fields={"own": ["ask"]})
+    assert first.besides() == same.besides() != Decontaminate().besides()
+    assert _of(first, ["how many bolts does the robe take?"]) == ["own/0"]
+    path.write_text(json.dumps({"ask": "What is the longest word in this sentence?"}) + "\n")
+    again = Decontaminate(against=({"own": str(path)},), fields={"own": ["ask"]})
+    assert again.besides() != first.besides()
+    assert _of(again, ["how many bolts does the robe take?", "what is the longest word in this sentence?"]) == [
+        None,
+        "own/0",
+    ]
+
+
+def test_a_worker_makes_the_search_ready_once(monkeypatch):
+    _of(Decontaminate(), ["a"])
+    monkeypatch.setattr(Decontaminate, "search", None)
+    assert _of(pickle.loads(pickle.dumps(Decontaminate())), ["return n**2"]) == [None]
+
+
+@given(st.lists(st.binary(min_size=8, max_size=40), min_size=1, max_size=12), st.sampled_from([1, 8]))
+def test_each_string_is_known_by_the_windows_at_its_rarest_place(strings, stride):
+    strings = [s for s in strings if len(s) >= 8 + stride - 1]
+    index = _index(list(enumerate(strings)), stride)
+    if not strings:
+        assert index is None
+        return
+    _, windows, numbers, places, _ = index
+    for number, string in enumerate(strings):
+        mine = sorted(places[numbers == number].tolist())
+        assert mine == list(range(mine[0], mine[0] + stride))
+        told = {p: int.from_bytes(string[p : p + 8], "little") | _FOLD for p in mine}
+        found = zip(places.tolist(), windows.tolist(), numbers.tolist(), strict=True)
+        assert {p: w for p, w, n in found if n == number} == told
+    assert (windows[1:] >= windows[:-1]).all()

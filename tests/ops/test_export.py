@@ -14,7 +14,7 @@ from engine.forgetting import forget
 from engine.op import Job
 from engine.pool import InlinePool, LocalPool
 from engine.run import Run
-from engine.schema import MARKUP, spell_out
+from engine.schema import DOCUMENT, MARKUP, spell_out
 from ops.export import Export, spelled_out
 
 ONE = """\
@@ -183,3 +183,27 @@ def test_what_holds_no_text_is_named_and_left(corpus, run_recipe, tmp_path, monk
     (tmp_path / "more.txt").write_text("owner3\n")
     outcome = forget(str(tmp_path / "more.txt"), str(tmp_path / "out"), InlinePool())
     assert outcome.made == [str(tmp_path / "out" / "export")] and (tmp_path / "out" / "export").exists()
+
+
+def test_all_files_have_the_same_columns(tmp_path, run_recipe):
+    columns = [{"path": "a.py", "content": "x = 1\n"}, {"path": "b", "content": "y = 2\n"}]
+    for stream, row in zip(("code", "commits"), columns, strict=True):
+        (tmp_path / "in" / stream).mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / "in" / stream / "p.parquet")
+    text = TWO.replace("keep: all}}]", "keep: all}}, detect_pii_rules]")
+    run_recipe(tmp_path / "out", tmp_path / "in", text)
+    files = sorted((tmp_path / "out" / "export" / "data").rglob("*.parquet"))
+    one, other = (pq.read_schema(f) for f in files)
+    assert one.equals(other) and "pii" in one.names
+    lacking = pq.read_table(next(f for f in files if f.parent.name == "commits"))
+    assert lacking.column("pii").to_pylist() == [None]
+
+
+def test_a_column_that_holds_nothing_is_left_out(tmp_path, run_recipe):
+    (tmp_path / "in" / "code").mkdir(parents=True)
+    pq.write_table(
+        pa.Table.from_pylist([{"path": "a.py", "content": "x = 1\n"}]), tmp_path / "in" / "code" / "p.parquet"
+    )
+    text = 'name: t\nsource: {{parquet: {{path: "{path}"}}}}\nsteps: [detect_pii_rules, redact, export]\n'
+    run_recipe(tmp_path / "out", tmp_path / "in" / "code", text)
+    assert set(DOCUMENT.names) <= set(exported(tmp_path / "out").columns)

@@ -1,5 +1,8 @@
 """The mixture: amounts, what they come to, and which documents stay."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -11,24 +14,15 @@ from pydantic import ValidationError
 
 from engine.digest import chances
 from engine.errors import OpError
+from engine.recipe import load
 from engine.run import Run
 from engine.schema import TEXT
+from ops.language import folders
 from ops.mix import Mix, Weighted, amount, targets
 
-STARCODER = {
-    "json": (5.62, 1.00, 0.130),
-    "yaml": (3.76, 1.00, 0.130),
-    "css": (11.93, 3.00, 0.391),
-    "commits": (64.00, 32.00, 4.172),
-    "issues": (54.40, 54.40, 7.093),
-    "notebook_scripts": (7.12, 7.12, 0.928),
-    "notebooks": (6.00, 6.00, 0.782),
-}
-"""Volume, weight and percent of the sources that StarCoder weighted, and of its other special ones; GB."""
-ALL_LANGUAGES = 684.23
-"""GB of all languages together, those above among them."""
-DENOMINATOR = 766.95
-"""GB that the percent column is taken of: commits at 32, json, yaml and css at their caps."""
+COMPOSITION = json.loads((Path(__file__).parents[1] / "starcoder_composition.json").read_text())
+"""Volume, weight and percent of each source of StarCoder's training data."""
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.mark.parametrize(
@@ -54,17 +48,31 @@ def test_a_name_has_a_cap_or_a_weight():
         Mix(caps={"json": 1}, weights={"json": 1})
 
 
-def test_starcoders_weights():
-    sizes = {k: round(v * 1e9) for k, (v, _, _) in STARCODER.items()}
-    named = sum(sizes[k] for k in ("json", "yaml", "css"))
-    sizes[""] = round(ALL_LANGUAGES * 1e9) - named
-    got = targets(sizes, {"json": "1GB", "yaml": "1GB", "css": "3GB", "commits": "32GB"}, {})
-    assert {k: got[k] / 1e9 for k in STARCODER} == pytest.approx({k: w for k, (_, w, _) in STARCODER.items()})
-    total = sum(got.values()) / 1e9
-    # The printed rows are recalled to 0.1 %: 767.44 against the denominator of the percentages.
-    assert total == pytest.approx(767.44, abs=0.01) and total == pytest.approx(DENOMINATOR, rel=1e-3)
-    for name, (_, _, percent) in STARCODER.items():
-        assert 100 * got[name] / 1e9 / DENOMINATOR == pytest.approx(percent, abs=0.001)
+@pytest.mark.parametrize("name", ["stack", "starcoder-reproduce", "all-streams"])
+def test_the_recipes_mixture_is_starcoders(name):
+    step = next(s.op for s in load(str(RECIPES / f"{name}.yaml")).steps if isinstance(s.op, Mix))
+    sources = COMPOSITION["sources"]
+    sizes = {n: round(row["gb"] * 1e9) for n, row in sources.items() if n in step.names}
+    assert sorted(sizes) == ["commits", "css", "json", "yaml"]
+    sizes[""] = sum(round(row["gb"] * 1e9) for n, row in sources.items() if n not in sizes)
+    got = targets(sizes, step.caps, step.weights)
+    assert {n: got[n] / 1e9 for n in step.names} == pytest.approx({n: sources[n]["weight_gb"] for n in step.names})
+    others = [row for n, row in sources.items() if n not in sizes]
+    assert got[""] / 1e9 == pytest.approx(sum(row["weight_gb"] for row in others))
+    for n, row in sources.items():
+        kept = got[n] if n in step.names else got[""] * row["gb"] * 1e9 / sizes[""]
+        assert 100 * kept / 1e9 / COMPOSITION["total_gb"] == pytest.approx(row["percent"], abs=0.0015)
+    # The printed rows are rounded: 767.44 against the total that the percentages are of.
+    assert sum(got.values()) / 1e9 == pytest.approx(COMPOSITION["total_gb"], rel=1e-3)
+
+
+def test_the_recipes_know_starcoders_sources():
+    kinds = {
+        kind: {n for n, row in COMPOSITION["sources"].items() if row["kind"] == kind} for kind in ("language", "stream")
+    }
+    recipe = load(str(RECIPES / "all-streams.yaml"))
+    assert {s.name for s in recipe.streams} == kinds["stream"] | {"code"}
+    assert kinds["language"] == folders(stack86=True)
 
 
 def test_shares_are_of_what_results():

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.packages import READERS, Package, described, metadata_name, of_core_metadata, of_file_name, of_package_json
+from ops.packages import (
+    READERS,
+    Package,
+    described,
+    metadata_name,
+    of_core_metadata,
+    of_file_name,
+    of_package_json,
+    of_r_description,
+)
+from ops.spdx import understood
 
 
 def test_core_metadata() -> None:
@@ -81,3 +91,34 @@ def test_metadata_lies_at_the_root(path: str, name: str | None) -> None:
 )
 def test_any_bytes_are_put_up_with(name: str, data: bytes) -> None:
     assert isinstance(described({name: data}), Package)
+
+
+@pytest.mark.parametrize(
+    ("field", "license"),
+    [
+        ("MIT + file LICENSE", "MIT"),
+        ("GPL (>= 2)", "GPL-2.0-or-later"),
+        ("GPL-2 | GPL-3", "GPL-2.0-only OR GPL-3.0-only"),
+        ("GPL-3", "GPL-3.0-only"),
+        ("LGPL (>= 2.1)", "LGPL-2.1-or-later"),
+        ("AGPL-3 + file LICENSE", "AGPL-3.0-only"),
+        ("Apache License (== 2.0)", "Apache-2.0"),
+        ("Apache License (>= 2)", "Apache-2.0"),
+        ("BSD_3_clause + file LICENCE", "BSD-3-Clause"),
+        ("CC0", "CC0-1.0"),
+        ("MPL-2.0", "MPL-2.0"),
+        ("GPL (>= 2) |\n    BSD_2_clause + file LICENSE", "GPL-2.0-or-later OR BSD-2-Clause"),
+        ("file LICENSE", None),
+        ("GPL-2 | file LICENSE", None),
+    ],
+)
+def test_r_description(field: str, license: str | None) -> None:
+    text = f"Package: tools4r\nVersion: 1.2-3\nTitle: Some\n    Tools\nLicense: {field}\nEncoding: UTF-8\n"
+    assert of_r_description(text.encode()) == Package("tools4r", "1.2-3", license)
+    assert license is None or understood(license)
+    assert metadata_name("DESCRIPTION") == "DESCRIPTION"
+
+
+def test_a_description_of_something_else_says_nothing() -> None:
+    assert of_r_description(b"This is a package.\nLicense: MIT\n") == Package()
+    assert of_r_description(b"Package: x\n") == Package("x")
