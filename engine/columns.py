@@ -16,9 +16,14 @@ def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """The column as a single array; chunks are joined only when there are several."""
     if isinstance(column, pa.ChunkedArray):
         if column.num_chunks == 1:
-            return column.chunk(0)
+            return column.chunks[0]
         return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     return column
+
+
+def nulls(rows: int, kind: Any) -> pa.Array:
+    """A column of nulls, of any Arrow type."""
+    return pa.nulls(rows, kind)
 
 
 def text_buffers(column: pa.Array) -> tuple[Bytes, Offsets]:
@@ -37,8 +42,10 @@ def text_buffers(column: pa.Array) -> tuple[Bytes, Offsets]:
     if len(column) == 0:
         return np.zeros(0, np.uint8), np.zeros(1, np.int64)
     _, ends, data = column.buffers()
-    offsets = np.frombuffer(ends, width)[column.offset : column.offset + len(column) + 1].astype(np.int64, copy=False)
-    text = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+    assert ends is not None
+    offsets = np.frombuffer(memoryview(ends), width)[column.offset : column.offset + len(column) + 1]
+    offsets = offsets.astype(np.int64, copy=False)
+    text = np.frombuffer(memoryview(data), np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
     if column.null_count and int(offsets[-1]) > int(offsets[0]):
         # Arrow lets a null cover bytes; every kernel would have to ask.
         lengths = np.diff(offsets)
@@ -51,8 +58,8 @@ def text_column(data: Bytes, offsets: Offsets) -> pa.Array:
     """A `large_string` column over these bytes, which must be valid UTF-8; nothing is copied."""
     return pa.LargeStringArray.from_buffers(
         len(offsets) - 1,
-        pa.py_buffer(np.ascontiguousarray(offsets, np.int64)),
-        pa.py_buffer(np.ascontiguousarray(data)),
+        pa.py_buffer(np.ascontiguousarray(offsets, np.int64).data),
+        pa.py_buffer(np.ascontiguousarray(data).data),
     )
 
 

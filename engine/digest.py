@@ -168,7 +168,7 @@ def without_markup(content: pa.Array) -> tuple[pa.Array, int]:
     found = sum(_rows_with_markup(part, ends, marked[rows]) for rows, part, ends in padded_parts(data, offsets))
     if not found:
         return content, 0
-    values = content.to_pylist()
+    values: list[Any] = content.to_pylist()
     for n in np.flatnonzero(marked):
         values[n] = values[n].translate(_NO_MARKUP)
     return pa.array(values, content.type), found

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
+from engine.columns import nulls
 from engine.errors import OpError
 from engine.schema import LEDGER, TEXT, VERDICT
 
@@ -192,7 +193,7 @@ def _contract(cls: type[Op], method: Any) -> Contract:
 def read_columns(op: Op, batch: Batch) -> list[pa.Array]:
     """The columns that the op's method takes, in its order; a column that the batch lacks is null throughout."""
     return [
-        batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows, kind)
+        batch.column(name) if name in batch.schema.names else nulls(batch.num_rows, kind)
         for name, kind in op.contract.reads.items()
     ]
 
@@ -241,7 +242,7 @@ def less_than(values: pa.Array, bound: pa.Array | float | None) -> Check:
 
 def absent(found: pa.Array, of: pa.Array | None = None) -> Check:
     """Fails where the column is true; `of` names the cause in rows that fail."""
-    return Check(pc.fill_null(found, False), of=of)
+    return Check(found.fill_null(False), of=of)
 
 
 class Reasons(Generic[R]):
@@ -260,7 +261,9 @@ class Reasons(Generic[R]):
     def reason(self) -> pa.Array:
         """A dictionary-encoded column of reasons, null where the row is kept."""
         codes = self.codes()
-        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(list(self.checks), TEXT))
+        return pa.DictionaryArray.from_arrays(
+            pa.array(codes, pa.int32(), mask=codes < 0), pa.array(list(self.checks), TEXT)
+        )
 
     def score(self) -> pa.Array:
         """For dropped rows the figure that the failed check was judged by; null elsewhere."""
@@ -480,7 +483,8 @@ class Meeting(Protocol):
 class Sketches(Protocol):
     """The sketches of all shards; it travels to workers, and reads only what is asked for."""
 
-    shards: Sequence[Any]
+    @property
+    def shards(self) -> Sequence[Any]: ...
 
     def fetch(self, shard: Any, place: Any, columns: Sequence[str]) -> pa.Table:
         """The sketches of documents named by shard and place, in the order given."""
@@ -505,9 +509,13 @@ class Exchange(Protocol):
     Documents that an earlier global op dropped are left out. Answers come in the order of what was asked.
     """
 
-    sketches: Sketches
-    scratch: str
-    """A folder for files that workers hand on to one another."""
+    @property
+    def sketches(self) -> Sketches: ...
+
+    @property
+    def scratch(self) -> str:
+        """A folder for files that workers hand on to one another."""
+        ...
 
     def match(self, work: Callable[[Meeting], Any]) -> list[Any]:
         """The answer of `work` for every partition of the keys."""
@@ -557,9 +565,10 @@ class Gather(Op):
     """Makes documents of rows that belong together, in whatever shards they lie.
 
     `key` names the columns that the rows of one document have in common, `order` those by which they are sorted in it;
-    rows that tie are in the order of their ids. `gather(groups, columns)` is given such rows, whole columns of them with
-    the edges of the groups, and answers a TypedDict of columns with a row for each group: `content`, and any others.
-    From there on documents have these columns and no others. Truth values that it writes are counted in the report.
+    rows that tie are in the order of their ids. `gather(groups, columns)` is given such rows, whole columns of them
+    with the edges of the groups, and answers a TypedDict of columns with a row for each group: `content`, and any
+    others. From there on documents have these columns and no others. Truth values that it writes are counted in the
+    report.
     """
 
     method: ClassVar[str] = "gather"
@@ -589,6 +598,8 @@ class Job(Op):
     It runs again when the corpus or its parameters changed, and replaces what it made before.
     """
 
+    folder: ClassVar[str] = ""
+    """The folder of the run that it makes; that of the step's name unless given."""
     holds_text: ClassVar[bool] = True
     """Whether what it makes holds the documents' text, so that `engine forget` removes it, to be made anew."""
 
@@ -617,22 +628,27 @@ class Ledger:
         self.enter(step, batch.filter(lost), reason.filter(lost), *rest)
 
     def enter(
-        self, step: str, batch: Batch, reason: pa.Array, score: pa.Array | None = None, of: pa.Array | None = None
+        self,
+        step: str | pa.Array,
+        batch: Batch,
+        reason: pa.Array,
+        score: pa.Array | None = None,
+        of: pa.Array | None = None,
     ) -> None:
-        """Enters all rows of a batch, each with its reason."""
+        """Enters all rows of a batch, each with its reason; all of one step or each with its own."""
         rows = batch.num_rows
         if not rows:
             return
         given = {
             "stream": pa.repeat(pa.scalar(self.stream, TEXT), rows),
-            "step": pa.repeat(pa.scalar(step, TEXT), rows),
-            "reason": reason.dictionary_decode() if pa.types.is_dictionary(reason.type) else reason,
+            "step": pa.repeat(pa.scalar(step, TEXT), rows) if isinstance(step, str) else step,
+            "reason": reason.dictionary_decode() if isinstance(reason, pa.DictionaryArray) else reason,
             "score": score,
             "of": of,
         }
         columns = []
         for item in LEDGER:
-            column = given[item.name] if item.name in given else None
+            column = given.get(item.name)
             if column is None and item.name in batch.schema.names:
                 column = batch.column(item.name)
             columns.append(pa.nulls(rows, item.type) if column is None else column)

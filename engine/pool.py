@@ -18,6 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, Protocol
 
+from engine import memory
 from engine.errors import RunError
 from engine.op import Resources
 
@@ -234,3 +235,4 @@ def _on_ray(work: Callable[[Any], Any], item: Any) -> Any:
 def _begin_worker() -> None:
     # Ctrl-C reaches the whole group; the driver decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    memory.keep_freed()

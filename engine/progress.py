@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -123,7 +123,7 @@ class Tally:
         """Whether the pass is over."""
         return self.done >= self.shards
 
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, Any]:
         """Shards, speed and documents kept as text."""
         seconds = max(time.monotonic() - self.began, 1e-6)
         speed = f"{size(self.bytes / seconds)}/s" if self.bytes else "-"

@@ -33,7 +33,7 @@ def write_sketch(folder: str, shard: str, batches: list[Batch], writes: Mapping[
     table = pa.Table.from_batches(batches).combine_chunks() if batches else pa.schema(fields).empty_table()
     keys = np.zeros(0, _KEY)
     if "key" in table.schema.names:
-        column = one_array(table.column("key"))
+        column: Any = one_array(table.column("key"))
         if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
             ends = np.asarray(column.offsets)
             values, index = np.asarray(column.flatten()), np.repeat(np.arange(len(column)), np.diff(ends))
@@ -50,7 +50,9 @@ def write_sketch(folder: str, shard: str, batches: list[Batch], writes: Mapping[
     url = storage.join(folder, f"{shard}.arrow")
     with storage.open_whole(storage.join(folder, f"{shard}.keys")) as file:
         file.write(keys.tobytes())
-    with storage.open_whole(url) as file, pa.ipc.new_file(file, table.schema) as writer:
+    # The stubs know no file but a path and Arrow's own.
+    sink: Any
+    with storage.open_whole(url) as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=1 << 30)
     return url
 
@@ -109,10 +111,10 @@ class StoredSketches:
         ends = np.flatnonzero(np.diff(shard[order])) + 1
         parts = []
         for rows in np.split(order, ends):
-            parts.append(self.read(int(shard[rows[0]]), columns).take(pa.array(place[rows])))
+            parts.append(self.read(int(shard[rows[0]]), columns).take(pa.array(place[rows], pa.int64())))
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
-        return pa.concat_tables(parts).combine_chunks().take(pa.array(back))
+        return pa.concat_tables(parts).combine_chunks().take(pa.array(back, pa.int64()))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine import gathering, storage
-from engine.columns import one_array
+from engine.columns import nulls, one_array
 from engine.compiling import compile_kernels
 from engine.digest import chances, document_ids, document_lanes, hexes, without_markup
 from engine.errors import EngineError, RunError
@@ -45,7 +45,7 @@ from engine.op import (
 from engine.schema import DOCUMENT, QUARANTINE, ROLL, SAMPLE, SOURCE_COLUMNS, TEXT, TEXT_ROW
 from engine.sketches import write_sketch
 
-ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_BYTES = 16 << 20
 """Text of a row group in what a stage writes: batches smaller than this are joined."""
 SAMPLES = 50
 """Dropped documents a reason whose text is kept (decision 1)."""
@@ -163,6 +163,19 @@ def receipt_url(folder: str, shard: str) -> str:
     return storage.join(folder, "receipts", f"{shard}.json")
 
 
+@dataclass(frozen=True)
+class _Lost:
+    """Rows of a batch that a step drops, each with the place of its reason among `names`."""
+
+    step: str
+    rows: Any
+    names: list[str]
+    codes: Any
+    score: pa.Array | None = None
+    of: pa.Array | None = None
+    silent: bool = False
+
+
 class _ShardRun:
     def __init__(self, task: Task) -> None:
         self.task, self.stage, self.shard = task, task.stage, task.shard
@@ -171,6 +184,8 @@ class _ShardRun:
         self.op_errors = 0
         self.counts: dict[str, StepCount] = {}
         self.samples: dict[tuple[str, str], list[Any]] = {}
+        self.lost: list[_Lost] = []
+        """What filters dropped of the batch at hand and is not entered yet."""
         self.sampled: dict[tuple[str, str], float] = {}
         """Of each step and reason that has its samples, the draw below which a document still becomes one."""
         self.roll: list[tuple[Any, Batch]] = []
@@ -293,7 +308,7 @@ class _ShardRun:
         """Enters rows that are dropped at the source."""
         lost = np.flatnonzero(rows)
         if len(lost):
-            self._drop(step, batch, lost, pa.repeat(pa.scalar(why, TEXT), len(lost)), of=of, silent=silent)
+            self._drop(batch, _Lost(step, lost, [why], np.zeros(len(lost), np.int64), None, of, silent))
             count.dropped[why] = count.dropped.get(why, 0) + len(lost)
 
     @staticmethod
@@ -308,20 +323,20 @@ class _ShardRun:
         content, marked = without_markup(_text(one_array(raw.column("content"))))
         self.marked += marked
         given = {n: _text(raw.column(n)) for n in SOURCE_COLUMNS if n in raw.schema.names and n != "content"}
-        nulls = {f.name: pa.nulls(raw.num_rows, f.type) for f in DOCUMENT if f.name not in given}
-        parts = [given.get(n, nulls.get(n)) for n in ("repo_name", "revision_id", "path")]
+        absent = {f.name: nulls(raw.num_rows, f.type) for f in DOCUMENT if f.name not in given}
+        parts = [given[n] if n in given else absent[n] for n in ("repo_name", "revision_id", "path")]
         lanes = document_lanes(self.stage.stream, [*parts, content])
         own = {
             "id": hexes(lanes),
             "stream": pa.repeat(pa.scalar(self.stage.stream, TEXT), raw.num_rows),
             "content": content,
-            "length_bytes": pc.binary_length(content).cast(pa.int64()),
+            "length_bytes": _lengths(content),
         }
-        columns = nulls | given | own
+        columns = absent | given | own
         arrays = {f.name: columns[f.name].cast(f.type) for f in DOCUMENT}
         for name, kind in op.contract.writes.items():
             if name not in DOCUMENT.names:
-                column = one_array(raw.column(name)) if name in raw.schema.names else pa.nulls(raw.num_rows, kind)
+                column = one_array(raw.column(name)) if name in raw.schema.names else nulls(raw.num_rows, kind)
                 arrays[name] = without_markup(column)[0] if kind == TEXT else column
         self.text_bytes += int(pc.sum(own["length_bytes"]).as_py() or 0)
         return pa.RecordBatch.from_pydict(arrays), lanes
@@ -340,7 +355,8 @@ class _ShardRun:
                 for row, known in zip(rows, batch.to_pylist(), strict=True):
                     # An error tells of the path.
                     private = (known["path"], known["repo_name"]) != (row["path"], row["repo_name"])
-                    self._quarantine(count, *known.values(), FORGOTTEN if private else row["error"])
+                    error = FORGOTTEN if private else row["error"]
+                    self._quarantine(count, known["id"], known["path"], known["repo_name"], error)
                 continue
             reason = pa.array([r["reason"] for r in rows], TEXT)
             score = pa.array([r["score"] for r in rows], pa.float64())
@@ -385,7 +401,8 @@ class _ShardRun:
                     todo += [(middle, hi), (lo, middle)]
                     continue
                 self.op_errors += 1
-                for name in part.column("id").to_pylist():
+                ids: list[Any] = part.column("id").to_pylist()
+                for name in ids:
                     self._quarantine(count, name, None, None, f"{type(error).__name__}: {error}"[:2000])
                 continue
             yield lo, made
@@ -406,7 +423,7 @@ class _ShardRun:
             at += texts.num_rows
             met += hi - lo
             if len(wanted) < texts.num_rows:
-                texts = texts.take(pa.array(wanted))
+                texts = texts.take(pa.array(wanted, pa.int64()))
             meta = roll.slice(lo, hi - lo).drop_columns([TEXT_ROW])
             columns = {n: one_array(meta.column(n)) for n in meta.schema.names}
             columns |= {n: texts.column(n) for n in texts.schema.names}
@@ -444,11 +461,14 @@ class _ShardRun:
         steps = np.array(lost.column("step").to_pylist(), object)
         for step in dict.fromkeys(steps.tolist()):
             mine = np.flatnonzero(steps == step)
-            part = lost.take(pa.array(mine))
+            part = lost.take(pa.array(mine, pa.int64()))
             reason, score, of = (one_array(part.column(n)) for n in ("reason", "score", "of"))
-            self._drop(step, batch, place[mine], reason, score, of)
+            whys: Any = reason.dictionary_encode()
+            codes = whys.indices.to_numpy()
+            self._drop(batch, _Lost(step, place[mine], whys.dictionary.to_pylist(), codes, score, of))
             count = self._count(step, step)
-            for item in pc.value_counts(reason).to_pylist():
+            found: Any = pc.value_counts(reason)
+            for item in found.to_pylist():
                 count.dropped[item["values"]] = count.dropped.get(item["values"], 0) + item["counts"]
         alive = np.ones(batch.num_rows, bool)
         alive[place] = False
@@ -462,15 +482,20 @@ class _ShardRun:
             op, clock = work.op, time.thread_time()
             count = self._count(work.step, op.name())
             if not self._takes_all(op) and not alive.all():
+                self._enter_lost(batch)
                 dead = ~alive
                 self._settle(positions[dead], batch.filter(pa.array(dead)), alive[dead], None)
                 positions, batch, alive = positions[alive], batch.filter(pa.array(alive)), alive[alive]
             count.rows += int(alive.sum())
+            before = batch
             if isinstance(op, Filter):
                 batch, positions, alive = self._filter(work, count, positions, batch, alive)
             elif isinstance(op, Map):
                 batch, positions, alive = self._map(work, count, positions, batch, alive)
+            if batch.num_rows != before.num_rows:
+                self._enter_lost(before)
             count.seconds += time.thread_time() - clock
+        self._enter_lost(batch)
         return positions, batch, alive
 
     @staticmethod
@@ -487,7 +512,7 @@ class _ShardRun:
             codes[~alive[rows]] = -1
             lost = np.flatnonzero(codes >= 0)
             if len(lost):
-                self._lose(work, count, written, lost, codes[lost], verdict)
+                self._lose(work, count, lost, codes[lost], verdict, lo)
                 alive[lo + lost] = False
                 if work.op.forgets:
                     written, rows = written.filter(pa.array(codes < 0)), rows[codes < 0]
@@ -510,17 +535,17 @@ class _ShardRun:
                 gone = np.setdiff1d(np.arange(lo, lo + self._piece), rows)
                 count.born += grown.num_rows - (self._piece - len(gone))
                 if len(gone):
-                    self._drop(work.step, batch, gone, pa.repeat(pa.scalar("nothing_left", TEXT), len(gone)))
+                    self._drop(batch, _Lost(work.step, gone, ["nothing_left"], np.zeros(len(gone), np.int64)))
                     count.dropped["nothing_left"] = count.dropped.get("nothing_left", 0) + len(gone)
                 count.changed += grown.num_rows
             elif "content" in op.contract.writes:
                 before = batch.column("content").slice(lo, grown.num_rows)
-                count.changed += int(pc.sum(pc.not_equal(grown.column("content"), before)).as_py() or 0)
+                count.changed += pc.not_equal(grown.column("content"), before).true_count
             parts.append(grown)
             ok.append(rows)
         batch, positions, alive = _joined(parts, ok, positions, batch, alive)
         if "content" in op.contract.writes:
-            batch = with_columns(batch, {"length_bytes": pc.binary_length(batch.column("content")).cast(pa.int64())})
+            batch = with_columns(batch, {"length_bytes": _lengths(batch.column("content"))})
         return batch, positions, alive
 
     def _guarded(self, work: Work, count: StepCount, batch: Batch, alive: Any, call: Any) -> Iterator[tuple[int, Any]]:
@@ -546,54 +571,55 @@ class _ShardRun:
 
     # --- what leaves on the way ---
 
-    def _lose(self, work: Work, count: StepCount, batch: Batch, lost: Any, codes: Any, verdict: Reasons[Any]) -> None:
-        """Enters the rows that a filter drops."""
+    def _lose(self, work: Work, count: StepCount, lost: Any, codes: Any, verdict: Reasons[Any], first: int) -> None:
+        """Counts the rows that a filter drops, which begin at row `first` of the batch; `_enter_lost` enters them."""
         names = list(verdict.checks)
         for code, number in enumerate(np.bincount(codes, minlength=len(names)).tolist()):
             if number:
                 count.dropped[names[code]] = count.dropped.get(names[code], 0) + number
-        rows = pa.array(lost)
-        reason = pa.array(names, TEXT).take(pa.array(codes))
-        silent = isinstance(work.op, Filter) and work.op.forgets
+        silent, rows = isinstance(work.op, Filter) and work.op.forgets, pa.array(lost)
         of = verdict.of().take(rows) if verdict.names_causes() else None
-        self._drop(work.step, batch, lost, reason, verdict.score().take(rows), of, silent)
+        self.lost.append(_Lost(work.step, first + lost, names, codes, verdict.score().take(rows), of, silent))
 
-    def _drop(
-        self,
-        step: str,
-        batch: Batch,
-        lost: Any,
-        reason: pa.Array,
-        score: pa.Array | None = None,
-        of: pa.Array | None = None,
-        silent: bool = False,
-    ) -> None:
+    def _enter_lost(self, batch: Batch) -> None:
+        """Enters what filters have dropped of a batch since its rows last changed: once a batch, not once a filter."""
+        if self.lost:
+            self._drop(batch, *self.lost)
+            self.lost.clear()
+
+    def _drop(self, batch: Batch, *lost: _Lost) -> None:
         """Enters rows of a batch in the ledger, with a reason, score and cause for each, and samples their text.
 
         Silently, nothing is entered that tells more of a document than its id and the reason.
         """
-        rows = pa.array(lost)
-        known = pa.RecordBatch.from_arrays([batch.column(n).take(rows) for n in _NAMES], names=list(_NAMES))
-        self.ledger.enter(step, _hidden(known, np.ones(len(lost), bool)) if silent else known, reason, score, of)
-        if silent:
-            return
-        draws = chances(known.column("id"), self.stage.seed, "samples")
-        encoded = reason.dictionary_encode()
-        whys, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
-        highest = np.array([self.sampled.get((step, why), 1.0) for why in whys])
-        low = np.flatnonzero(draws < highest[codes])
+        rows = np.concatenate([each.rows for each in lost])
+        sizes = [len(each.rows) for each in lost]
+        keys = [(each.step, name) for each in lost for name in each.names]
+        firsts = np.cumsum([0, *(len(each.names) for each in lost[:-1])])
+        codes = np.concatenate([each.codes + first for each, first in zip(lost, firsts, strict=True)])
+        silent = np.repeat([each.silent for each in lost], sizes)
+        taken = pa.array(rows, pa.int64())
+        known = pa.RecordBatch.from_arrays([batch.column(n).take(taken) for n in _NAMES], names=list(_NAMES))
+        ids = known.column("id")
+        if silent.any():
+            known = _hidden(known, silent)
+        place = pa.array(codes, pa.int64())
+        steps, reasons = (pa.array([key[part] for key in keys], TEXT).take(place) for part in (0, 1))
+        score = _stacked([each.score for each in lost], sizes, pa.float64())
+        self.ledger.enter(steps, known, reasons, score, _stacked([each.of for each in lost], sizes, TEXT))
+        draws = chances(ids, self.stage.seed, "samples")
+        highest = np.array([self.sampled.get(key, 1.0) for key in keys])
+        low = np.flatnonzero((draws < highest[codes]) & ~silent)
         for code in np.unique(codes[low]):
-            self._sample((step, whys[code]), batch, lost, low[codes[low] == code], draws, score)
+            self._sample(keys[code], batch, rows, low[codes[low] == code], draws, score)
 
-    def _sample(
-        self, key: tuple[str, str], batch: Batch, lost: Any, chosen: Any, draws: Any, score: pa.Array | None
-    ) -> None:
+    def _sample(self, key: tuple[str, str], batch: Batch, lost: Any, chosen: Any, draws: Any, score: pa.Array) -> None:
         """Keeps the text of the first few dropped documents by chance; from then on only earlier ones are looked at."""
         chosen = chosen[np.argsort(draws[chosen], kind="stable")][:SAMPLES]
         rows, held = pa.array(lost[chosen]), self.samples.setdefault(key, [])
         content = batch.column("content")
         text = [_beginning(content[row].as_buffer()) for row in lost[chosen].tolist()]
-        figures = score.take(pa.array(chosen)).to_pylist() if score is not None else [None] * len(chosen)
+        figures = score.take(pa.array(chosen)).to_pylist()
         columns = [batch.column(n).take(rows).to_pylist() for n in _NAMES]
         held += list(zip(draws[chosen].tolist(), *columns, figures, text, strict=True))
         held.sort(key=lambda sample: (sample[0], sample[1]))
@@ -670,7 +696,8 @@ class _ShardRun:
         roll = self._whole_roll()
         self.languages = volumes(roll)
         self.languages_kept = volumes(roll.filter(roll.column(TEXT_ROW).is_valid()))
-        storage.write_parquet(files["roll"], roll)
+        with storage.open_whole(files["roll"]) as file, parquet_writer(file, roll.schema) as writer:
+            writer.write_table(roll)
         tables = {
             "ledger": self.ledger.table(),
             "quarantine": pa.Table.from_pylist(self.quarantine, QUARANTINE),
@@ -701,7 +728,7 @@ class _ShardRun:
         positions = np.concatenate([p for p, _ in self.roll])
         order = np.argsort(positions, kind="stable")
         table = table.select([*names, TEXT_ROW])
-        return table if (np.diff(positions) >= 0).all() else table.take(pa.array(order))
+        return table if (np.diff(positions) >= 0).all() else table.take(pa.array(order, pa.int64()))
 
     def _samples(self) -> pa.Table:
         rows = [
@@ -736,14 +763,29 @@ def volumes(roll: pa.Table) -> dict[str, list[int]]:
     return {name or "": [count, total or 0] for name, count, total in sorted(rows, key=lambda r: r[0] or "")}
 
 
+def _stacked(columns: list[pa.Array | None], sizes: list[int], kind: pa.DataType) -> pa.Array:
+    """The columns under one another, nulls in place of those that are not there."""
+    parts = [nulls(n, kind) if c is None else c.cast(kind) for c, n in zip(columns, sizes, strict=True)]
+    return pa.concat_arrays([one_array(part) for part in parts])
+
+
 def _hidden(batch: Batch, rows: Any) -> Batch:
     """The batch without the path and repository of these rows."""
     nothing, mask = pa.scalar(None, TEXT), pa.array(rows)
     return with_columns(batch, {n: pc.if_else(mask, nothing, batch.column(n)) for n in ("path", "repo_name")})
 
 
+def _lengths(text: Any) -> pa.Array:
+    """The bytes of each text."""
+    return pc.binary_length(text).cast(pa.int64())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
 def _text(column: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
+    if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
     return column.cast(TEXT) if pa.types.is_string(column.type) else column
 
@@ -764,13 +806,13 @@ def _joined(parts: list[Batch], ok: list[Any], positions: Any, batch: Batch, ali
 
 def parquet_writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
     """A writer of documents: zstd level 1, which writes twice as fast as level 3 for 15 % more bytes."""
-    repeating = [f.name for f in schema if f.name not in _PLAIN and not pa.types.is_nested(f.type)]
+    repeating = [f.name for f in schema if f.name not in _PLAIN and _is_text(f.type)]
     measured = [f.name for f in schema if f.name != "content" and not pa.types.is_nested(f.type)]
     return pq.ParquetWriter(
         file,
         schema,
         compression="zstd",
         compression_level=1,
-        use_dictionary=repeating,
+        use_dictionary=repeating,  # pyright: ignore[reportArgumentType]  # columns are named, too
         write_statistics=measured,
     )

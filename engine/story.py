@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from engine import storage
+from engine.columns import nulls
 from engine.judging import figures, number
 from engine.op import Filter, Global, Job, Map, with_columns
 from engine.plan import make_plan
@@ -149,8 +150,8 @@ def _checks(work: Work, batch: pa.RecordBatch) -> str:
     if not isinstance(op, Filter) or any(r not in batch.schema.names for r in op.contract.reads):
         return ""
     # A row as plain values does not say of what type a null is.
-    nulls = {n: pa.nulls(1, t) for n, t in op.contract.reads.items() if pa.types.is_null(batch.column(n).type)}
-    return ", ".join(str(figure) for figure in figures(op.judge(with_columns(batch, nulls))[1], 0))
+    untyped = {n: nulls(1, t) for n, t in op.contract.reads.items() if pa.types.is_null(batch.column(n).type)}
+    return ", ".join(str(figure) for figure in figures(op.judge(with_columns(batch, untyped))[1], 0))
 
 
 def _passed(work: Work, batch: pa.RecordBatch) -> Event:

@@ -241,7 +241,7 @@ def _with_texts(data: Bytes, offsets: Offsets, odd: Any, texts: Sequence[str | N
     ends = np.r_[0, np.cumsum(lengths)]
     # Arrow's pool hands memory out again; fresh pages would cost more than the copy.
     room = pa.allocate_buffer(int(ends[-1]) + OVERREAD)
-    out = np.frombuffer(room, np.uint8)
+    out = np.frombuffer(memoryview(room), np.uint8)
     after = 0
     for row, text in zip([*odd.tolist(), len(lengths)], [*encoded, b""], strict=True):
         out[ends[after] : ends[row]] = data[offsets[after] : offsets[row]]
@@ -249,8 +249,8 @@ def _with_texts(data: Bytes, offsets: Offsets, odd: Any, texts: Sequence[str | N
         after = row + 1
     valid = np.ones(len(lengths), bool)
     valid[odd] = [text is not None for text in texts]
-    bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(ends), room, bitmap)
+    bitmap = pa.py_buffer(np.packbits(valid, bitorder="little").data)
+    return pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(ends.data), room, bitmap)
 
 
 # --- documents --------------------------------------------------------------------------------------------------

@@ -60,8 +60,8 @@ class ExactDedup(Global):
         first = np.ones(len(places), bool)
         first[1:] = (key[1:] != key[:-1]) | (rest[1:] != rest[:-1])
         kept = np.maximum.accumulate(np.where(first, np.arange(len(places)), 0))
-        lost, of = pa.array(places[~first]), pa.array(places[kept[~first]])
-        return pa.table(
+        lost, of = pa.array(places[~first], pa.uint64()), pa.array(places[kept[~first]], pa.uint64())
+        return pa.Table.from_pydict(
             {
                 "shard": pa.array(meeting.shard).take(lost),
                 "row": documents.column("row").take(lost),

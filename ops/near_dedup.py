@@ -51,7 +51,7 @@ class NearSketch(TypedDict):
 
 
 class NearDedup(Global):
-    """Keep one of each group of near-duplicates, and drop a document only for a kept one that it is verified to be like.
+    """Keep one of each group of near-duplicates; a document goes only for a kept one that it is verified to be like.
 
     Documents whose sets of word 5-grams are alike meet when all hashes of one of their bands agree. They are walked in
     rank order: each is compared with the kept documents that it met, and dropped if the exact Jaccard similarity to
@@ -121,7 +121,7 @@ class NearDedup(Global):
         path: Strings,
     ) -> NearSketch:
         signed, shingles = signatures(content, self.minhash)
-        group = pc.fill_null(language, "") if self.by == "language" else pa.repeat(pa.scalar("", TEXT), len(content))
+        group = language.fill_null("") if self.by == "language" else pa.repeat(pa.scalar("", TEXT), len(content))
         bands = band_hashes(signed, *self.cut, digests(group)[:, 0].copy())
         # The Stack let documents without shingles meet, and so lost all of them but one (spec §6.4).
         met = np.full(len(content), True) if self.reproduce else shingles > 0
@@ -130,7 +130,7 @@ class NearDedup(Global):
         signature = pa.LargeBinaryArray.from_buffers(
             pa.large_binary(),
             len(content),
-            [None, pa.py_buffer(np.arange(len(content) + 1, dtype=np.int64) * width), pa.py_buffer(signed)],
+            [None, pa.py_buffer(np.arange(len(content) + 1, dtype=np.int64) * width), pa.py_buffer(signed.data)],
         )
         rank = rank_columns(license, star_events_count, length_bytes, path)
         key = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(bands[met].reshape(-1)))
@@ -188,7 +188,8 @@ class NearDedup(Global):
             dropped = np.isin(table.column("row").to_numpy(), row[shard == n])
             group = one_array(table.column("group"))
             for counts, some in ((came, group), (gone, group.filter(pa.array(dropped)))):
-                for item in pc.value_counts(some).to_pylist():
+                found: Any = pc.value_counts(some)
+                for item in found.to_pylist():
                     counts[item["values"]] = counts.get(item["values"], 0) + item["counts"]
         groups = {g: n for g, n in came.items() if n >= _SMALL}
         told = [g or "the stream" for g, n in groups.items() if gone.get(g, 0) > self.alarm * n]
@@ -197,8 +198,8 @@ class NearDedup(Global):
             told.append("the stream")
         if told:
             raise OpError(
-                f"near_dedup would drop more than {self.alarm:.0%} of {', '.join(told)}; look at the input, and if it is "
-                f"right, allow it with near_dedup: {{alarm: 1}}"
+                f"near_dedup would drop more than {self.alarm:.0%} of {', '.join(told)}; look at the input, and if it "
+                f"is right, allow it with near_dedup: {{alarm: 1}}"
             )
 
 
@@ -220,7 +221,7 @@ def _load(name: str, count: int = 2) -> list[Any]:
 
 def _parts(roots: Any) -> tuple[Any, int]:
     """The part of each document, and how many there are: whole components, some 40,000 documents together."""
-    names, component, sizes = np.unique(roots, return_inverse=True, return_counts=True)
+    _, component, sizes = np.unique(roots, return_inverse=True, return_counts=True)
     ends = np.cumsum(sizes)
     part = (ends - 1) // PART_DOCUMENTS
     # Components larger than a part leave numbers without documents.
@@ -275,8 +276,10 @@ def _fetched(sketches: Sketches, numbers: Any, columns: Sequence[str]) -> pa.Tab
 
 def _signatures_of(table: pa.Table) -> Any:
     column = one_array(table.column("signature"))
-    data = np.frombuffer(column.buffers()[2], np.uint8)
-    ends = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
+    _, edges, signed = column.buffers()
+    assert edges is not None and signed is not None
+    data = np.frombuffer(memoryview(signed), np.uint8)
+    ends = np.frombuffer(memoryview(edges), np.int64)[column.offset : column.offset + len(column) + 1]
     return data[ends[0] : ends[-1]].view(np.uint32).reshape(len(column), -1)
 
 

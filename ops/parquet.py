@@ -24,10 +24,10 @@ from ops.stack_columns import NESTED
 ENDINGS = (".parquet", ".parq", ".pq")
 SHARD_BYTES = 256 << 20
 """Bytes of columns, decompressed, that a shard has at most; it has at least one row group."""
-READ_BYTES = 4 << 20
-"""Bytes that are decoded at a time. Small pieces stay in the processor's cache and reuse their memory."""
+READ_BYTES = 32 << 20
+"""Bytes that are decoded at a time: each piece costs the reader and every op a fixed time."""
 READ_ROWS = 512
-"""Rows that are decoded at a time at most: where a few rows are far longer than the others, this bounds memory."""
+"""Rows that are decoded at a time of a larger row group: a few rows may be far longer than the others."""
 YIELD_BYTES = 8 << 20
 """Bytes of text below which pieces are joined before they go on: each batch costs every op a fixed time."""
 _BUFFER = 1 << 20
@@ -189,8 +189,9 @@ class _Reader:
 
     def _batches(self, group: int, columns: dict[str, str]) -> Iterator[Batch]:
         chunk, rows = self.footer.metadata.row_group(group).column(self.leaf), self.edges[group + 1] - self.edges[group]
-        file, count = self.plain, min(READ_ROWS, max(1, READ_BYTES * rows // max(1, chunk.total_uncompressed_size)))
-        few = chunk.total_uncompressed_size <= _DICTIONARY + 4 * rows
+        whole, file = chunk.total_uncompressed_size, self.plain
+        count = rows if whole <= READ_BYTES else min(READ_ROWS, max(1, READ_BYTES * rows // whole))
+        few = whole <= _DICTIONARY + 4 * rows
         if self.encoded is not None and chunk.has_dictionary_page and few:
             file, count = self.encoded, 1 << 16
         names = list(dict.fromkeys(columns.values()))

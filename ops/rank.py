@@ -15,7 +15,9 @@ Preference = Literal["permissive", "stars", "longer", "shorter", "path"]
 RANK: tuple[Preference, ...] = ("permissive", "stars", "longer", "path")
 """Permissively licensed before others, then more stars, longer text, path; the id settles what is left."""
 
-_SORT: dict[str, tuple[str, Literal["ascending", "descending"]]] = {
+_SortKey = tuple[str, Literal["ascending", "descending"]]
+
+_SORT: dict[str, _SortKey] = {
     "permissive": ("permissive", "descending"),
     "stars": ("stars", "descending"),
     "longer": ("length", "descending"),
@@ -40,14 +42,14 @@ def rank_columns(license: pa.Array, star_events_count: pa.Array, length_bytes: p
     """The columns by which `order` ranks; what is unknown ranks last."""
     return {
         "permissive": is_permissive(license),
-        "stars": pc.fill_null(star_events_count, 0),
-        "length": pc.fill_null(length_bytes, 0),
-        "path": pc.fill_null(path, ""),
+        "stars": star_events_count.fill_null(0),
+        "length": length_bytes.fill_null(0),
+        "path": path.fill_null(""),
     }
 
 
 def order(documents: pa.Table, rank: tuple[Preference, ...], first: tuple[str, ...] = ()) -> pa.Array:
     """The places of the documents in rank order, within groups that the columns `first` name."""
-    keys = [(name, "ascending") for name in first]
+    keys: list[_SortKey] = [(name, "ascending") for name in first]
     keys += [_SORT[r] for r in rank]
     return pc.sort_indices(documents, sort_keys=[*keys, ("id", "ascending")])
