@@ -6,11 +6,16 @@ BIN := $(VENV)/bin
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 # Arguments for `engine run`, as in: make run ARGS="--on here --workers 1"
 ARGS ?=
+# Installed before what needs it, so that pip does not choose a build for graphics cards: make test TORCH=torch
+TORCH ?= torch==2.13.0
 
-.PHONY: run test check docs bench clean
+.PHONY: run smol test check docs clean
 
 run: $(VENV)/base
 	$(BIN)/engine run recipes/stack.yaml $(ARGS)
+
+smol: $(VENV)/model
+	$(BIN)/engine run recipes/starcoder-smol.yaml $(ARGS)
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest tests -n auto $(ARGS)
@@ -37,8 +42,13 @@ $(VENV)/base: pyproject.toml | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/dev: pyproject.toml $(VENV)/base
-	$(PIP) --editable '.[dev]'
+$(VENV)/model: pyproject.toml $(VENV)/base
+	$(PIP) $(TORCH)
+	$(PIP) --editable '.[model]'
+	@touch $@
+
+$(VENV)/dev: pyproject.toml $(VENV)/model
+	$(PIP) --editable '.[dev,model]'
 	@touch $@
 
 clean:
