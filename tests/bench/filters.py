@@ -32,8 +32,9 @@ ABOUT = """
 The same Parquet files are read, every file is judged (language by its name, longest and mean line, letters and digits,
 letters, XML header, size of data files, licence), and those that pass are written as Parquet with zstd. Each contender
 is a whole process on the same {cores} cores; contenders take turns, and the figures are medians of {runs} rounds.
-*Start* is the same command on {start} files; *net* is without it. The engine also writes its ledger, measures and
-samples of what it drops, syncs its files, and leaves a run that `why` can be asked about; the others write the rows.
+*Start* is the same command on the first {start} documents of each file; *net* is without it. The engine also writes its
+ledger, measures and samples of what it drops, syncs its files, and leaves a run that `why` can be asked about; the
+others write the rows.
 """
 
 CONTENDERS = {
@@ -111,7 +112,7 @@ def main() -> None:
         if name in environments.RIVALS:
             results.versions |= rival_versions(name, given.environments)
     ours = next((r for r in records if r.name == "engine" and not r.error), None)
-    if ours:
+    if ours and "copy" in speeds:
         peak = max(r.pss for r in ours.runs) / 1e6
         results.goals.append(Goal("filter pass: memory of the whole process", 1000, peak, "MB", "at most"))
     results.save()
@@ -138,17 +139,20 @@ def _speeds(records: list[measure.Taken], speeds: dict[str, float], kept: dict[s
                 None if r.name.startswith("copy") else unlike,
             ]
         )
-    note = (
-        "Copying writes every file, the others those that pass. data-juicer has no filters for licences, letters, XML "
-        "headers and bounds by extension, and judges the language that the corpus states."
-    )
+    note = "Copying writes every file, the others those that pass."
+    if "copy-plain" in speeds and "engine" in speeds:
+        share = speeds["engine"] / speeds["copy-plain"]
+        note += (
+            f" Beside the faster way to copy, which makes no dictionary of the text, the engine has {share:.2f} of it."
+        )
+    if "data-juicer" in speeds:
+        note += " data-juicer has no filters for licences, letters, XML headers and bounds by extension."
     return Table("Filter pass, net of start-up", columns, rows, note)
 
 
 def _goals(speeds: dict[str, float]) -> list[Goal]:
     wanted = {
         "copy": (0.85, "filter pass beside copying the files with pyarrow"),
-        "copy-plain": (0.85, "filter pass beside copying them without a dictionary of the text"),
         "polars": (3, "filter pass beside polars expressions"),
         "datatrove": (15, "filter pass beside datatrove"),
         "data-juicer": (20, "filter pass beside data-juicer"),

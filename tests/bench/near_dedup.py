@@ -30,7 +30,7 @@ The same Parquet files with word 5-grams, 256 permutations and a threshold of 0.
 verifies every drop by its exact Jaccard similarity, chooses who stays by rank, writes sketches, a ledger, a table of
 duplicates and the documents, and can go on after a stop; the others do what the table says. Each contender is a whole
 process on the same {cores} cores; contenders take turns, figures are medians of {runs} rounds. *Start* is the same
-command on {start} files; *net* is without it.
+command on the first {start} documents of each file; *net* is without it.
 """
 
 
@@ -153,8 +153,8 @@ def _goals(records: dict[str, measure.Taken]) -> list[Goal]:
     if "daft" in good:
         whole = good["daft"].median("seconds") / ours.median("seconds")
         goals.append(Goal("near-dedup beside Daft, whole processes", 2, whole))
-    peak = max(run.pss for run in ours.runs) / 1e6
-    goals.append(Goal("near-dedup: memory of the whole process", 1000, peak, "MB", "at most"))
+        peak = max(run.pss for run in ours.runs) / 1e6
+        goals.append(Goal("near-dedup: memory of the whole process", 1000, peak, "MB", "at most"))
     return goals
 
 

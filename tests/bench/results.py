@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 QUIET = 0.1
 """Cores that others may keep busy in a run that counts as undisturbed."""
 START_ROWS = 20
-"""Documents of the input on which starting is measured."""
+"""Documents of each file of the corpus on which starting is measured."""
 
 Cell = str | float | int | None
 
@@ -184,13 +184,13 @@ def facts(corpus: Path) -> dict[str, Any]:
 
 
 def start_input(corpus: Path, scratch: Path) -> Path:
-    """A folder with a Parquet file of a few documents: what is left of a run on it is starting."""
+    """A folder with the first few documents of each file: what is left of a run on it is starting."""
     folder = scratch / "start"
     if not folder.exists():
         folder.mkdir(parents=True)
-        first = pq.ParquetFile(files(corpus)[0])
-        rows = next(first.iter_batches(START_ROWS))
-        pq.write_table(pa.Table.from_batches([rows]), folder / "data-00000.parquet", compression="zstd")
+        for path in files(corpus):
+            rows = next(pq.ParquetFile(path).iter_batches(START_ROWS))
+            pq.write_table(pa.Table.from_batches([rows]), folder / path.name, compression="zstd")
     return folder
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,6 +30,9 @@ BENCHES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "near_dedup_quality": ("near_dedup_quality", "small", ()),
     "near_dedup_slow": ("near_dedup", "small", SLOW_NEAR),
     "filters_slow": ("filters", "small", SLOW_FILTERS),
+    "pii": ("pii", "small", ()),
+    "decontaminate": ("decontaminate", "small", ()),
+    "issues": ("issues", "scratch", ()),
     "start": ("start", "full", ()),
     "plan": ("plan", "full", ()),
     "memory": ("memory", "full", ()),
@@ -50,7 +54,8 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, default=environments.default_folder())
     parser.add_argument("--scratch", type=Path)
     given = parser.parse_args()
-    corpora = {"full": given.full, "small": given.small}
+    scratch = given.scratch or Path(tempfile.gettempdir()) / "engine-bench"
+    corpora = {"full": given.full, "small": given.small, "scratch": scratch / "events"}
     failed = []
     for name in (n for n in BENCHES if n in given.only):
         script, corpus, more = BENCHES[name]

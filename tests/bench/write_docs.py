@@ -30,8 +30,8 @@ HEAD = """# Benchmarks
 
 How fast the engine is and how much memory it takes, beside other tools on the same machine in the same session, on real
 source code. The scripts are in [tests/bench](../tests/bench/README.md), each other tool in an environment of its own
-with the version named below; this page is written by them. Ratios carry over to other machines, absolute figures do not.
-MB are 10⁶ bytes of text.
+with the version named below; this page is written by them. Ratios carry over to other machines, absolute figures do
+not. MB are 10⁶ bytes of text.
 """
 
 GOALS = """## What was promised
@@ -88,7 +88,8 @@ def _machine(results: list[Results]) -> Iterable[str]:
     versions: dict[str, set[str]] = {}
     for each in results:
         for name, version in each.versions.items():
-            versions.setdefault(name, set()).add(version)
+            if name != "commit":
+                versions.setdefault(name, set()).add(version)
     yield ", ".join(f"{name} {' and '.join(sorted(of))}" for name, of in versions.items()) + "."
     yield ""
 
@@ -115,7 +116,8 @@ def _corpora(results: list[Results]) -> Iterable[str]:
 
 def _circumstances(each: Results) -> str:
     sizes = ", ".join(f"{k['text_bytes'] / 1e6:,.0f} MB in {k['files']:,} files" for k in each.corpora.values())
-    told = f"Taken {each.taken} on {each.machine['cores']} cores ({each.machine['cpu']}); {sizes}."
+    commit = f", commit {each.versions['commit']}" if "commit" in each.versions else ""
+    told = f"Taken {each.taken} on {each.machine['cores']} cores of {each.machine['cpu']}{commit}; {sizes}."
     if each.foreign_cores > QUIET:
         told += (
             f" **The machine was not quiet**: other work kept up to {each.foreign_cores:.1f} cores busy, "
