@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Protocol
 
 from engine import memory
@@ -142,13 +143,16 @@ class RayPool:
 
     def _join_or_start(self, workers: int | None) -> None:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
-        _check_address(os.environ.get("RAY_ADDRESS", ""))
+        named = os.environ.get("RAY_ADDRESS", "")
+        if named and not _answers(named):
+            raise _no_cluster(named)
         try:
-            self._ray.init(address="auto", **quiet)
-            return
+            if named or _answers(_noted_address()):
+                self._ray.init(address="auto", **quiet)
+                return
         except ConnectionError:
-            if os.environ.get("RAY_ADDRESS"):
-                raise _no_cluster(os.environ["RAY_ADDRESS"]) from None
+            if named:
+                raise _no_cluster(named) from None
         self._ray.init(
             address="local",
             num_cpus=workers or cores(),
@@ -196,15 +200,25 @@ class RayPool:
         self._ray.shutdown()
 
 
-def _check_address(address: str) -> None:
-    """Raises RunError where nothing listens: Ray itself would end the process."""
+def _noted_address() -> str:
+    """Where the Ray that was started last on this machine listened: it may have gone without a word."""
+    note = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+    try:
+        return note.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _answers(address: str) -> bool:
+    """Whether something listens there, as far as that can be told; Ray itself would wait or end the process."""
     host, _, port = address.rpartition(":")
     if "://" in address or not port.isdecimal():
-        return
+        return bool(address)
     try:
         socket.create_connection((host, int(port)), 10).close()
     except OSError:
-        raise _no_cluster(address) from None
+        return False
+    return True
 
 
 def _no_cluster(address: str) -> RunError:

@@ -51,7 +51,8 @@ class NearSketch(TypedDict):
 
 
 class NearDedup(Global):
-    """Keep one of each group of near-duplicates; a document goes only for a kept one that it is verified to be like.
+    """Keep one of each group of near-duplicates, and drop a document only for a kept one that it is verified to be
+    like.
 
     Documents whose sets of word 5-grams are alike meet when all hashes of one of their bands agree. They are walked in
     rank order: each is compared with the kept documents that it met, and dropped if the exact Jaccard similarity to
