@@ -33,13 +33,16 @@ BENCHES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "pii": ("pii", "small", ()),
     "decontaminate": ("decontaminate", "small", ()),
     "issues": ("issues", "scratch", ()),
+    "tokens": ("tokens", "small", ()),
+    "pack": ("pack", "small", ()),
+    "tokenizer_fertility": ("tokenizer_fertility", "full", ()),
     "start": ("start", "full", ()),
     "plan": ("plan", "full", ()),
     "memory": ("memory", "full", ()),
     "near_dedup_scale": ("near_dedup_scale", "small", ("--distinct",)),
 }
 """The benchmarks in the order of their importance: the script, its corpus, and what else it is told."""
-ONCE = ("near_dedup_quality", "near_dedup_scale", "memory")
+ONCE = ("near_dedup_quality", "near_dedup_scale", "memory", "tokenizer_fertility")
 """Those that are not repeated: their figures hardly vary."""
 
 
