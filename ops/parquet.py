@@ -162,8 +162,8 @@ class _Reader:
     def group(self, group: int) -> Iterator[Batch]:
         """The documents of one row group; what is damaged in it is entered in the losses."""
         at, rows = self.edges[group], self.edges[group + 1] - self.edges[group]
-        columns, done, damage = self.columns, 0, ""
-        batches = self._batches(group, columns)
+        columns, done, damage, most = self.columns, 0, "", READ_BYTES
+        batches = self._batches(group, columns, most)
         while done < rows:
             where = f"row group {group}, the {rows - done} rows from row {at + done} on"
             try:
@@ -171,12 +171,17 @@ class _Reader:
             except Exception as error:
                 if not input_files.is_damage(error):
                     raise
+                if most:
+                    # The rows before the damage can be read: by few at a time.
+                    most = 0
+                    batches = _skip(self._batches(group, columns, most), done)
+                    continue
                 if len(columns) == 1:
                     self.losses.quarantine(self.place, f"{where}: {error}")
                     return
                 # Whether a row is a document hangs on its text alone, whichever columns are asked for.
                 columns, damage = {"content": self.columns["content"]}, f"{where}, all columns but the text: {error}"
-                batches = _skip(self._batches(group, columns), done)
+                batches = _skip(self._batches(group, columns, most), done)
                 continue
             if batch is None:
                 self.losses.quarantine(self.place, f"{where}: the file holds fewer rows than it says")
@@ -187,10 +192,11 @@ class _Reader:
             yield from self._documents(batch, columns, at + done)
             done += batch.num_rows
 
-    def _batches(self, group: int, columns: dict[str, str]) -> Iterator[Batch]:
+    def _batches(self, group: int, columns: dict[str, str], most: int) -> Iterator[Batch]:
+        """Batches of a row group, which is read at once where it has no more than `most` bytes."""
         chunk, rows = self.footer.metadata.row_group(group).column(self.leaf), self.edges[group + 1] - self.edges[group]
         whole, file = chunk.total_uncompressed_size, self.plain
-        count = rows if whole <= READ_BYTES else min(READ_ROWS, max(1, READ_BYTES * rows // whole))
+        count = rows if whole <= most else min(READ_ROWS, max(1, READ_BYTES * rows // whole))
         few = whole <= _DICTIONARY + 4 * rows
         if self.encoded is not None and chunk.has_dictionary_page and few:
             file, count = self.encoded, 1 << 16

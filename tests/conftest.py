@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from engine.executor import RunDone, execute
 from engine.plan import make_plan
 from engine.pool import InlinePool, Pool
 from engine.report import Report
+
+# Test processes share the processors: torch's threads would wait for one another, spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A kernel's first call compiles it, so deadlines would measure the compiler.
 settings.register_profile("engine", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
