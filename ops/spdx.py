@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from boolean.boolean import ParseError
@@ -26,6 +27,9 @@ _LICENSE_REF = re.compile(r"(?:DocumentRef-[A-Za-z0-9.-]+:)?LicenseRef-[A-Za-z0-
 _GNU_EXCEPTED = re.compile(r"([AL]?GPL-\d\.\d\+?)-with-[\w.-]+", re.IGNORECASE)
 """SPDX's former ids such as `GPL-2.0-with-classpath-exception`; the exception only gives more leave."""
 
+_ONE_AT_A_TIME = Lock()
+"""The library makes its automaton as it first parses, which threads of one process may not do together."""
+
 
 @cache
 def licensing() -> Licensing:
@@ -42,7 +46,8 @@ def parse(text: str) -> Any:
     if len(text) > _LONGEST or text.count("(") > _DEEPEST:
         return None
     try:
-        return licensing().parse(text)
+        with _ONE_AT_A_TIME:
+            return licensing().parse(text)
     except (ExpressionError, ParseError, IndexError):
         return None
 

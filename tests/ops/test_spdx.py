@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,3 +205,15 @@ def test_every_name_in_the_table_stands_for_its_licence():
             for name in names:
                 assert normalise(name) == expression, name
                 assert vague(name) == (part == "vague"), name
+
+
+def test_threads_may_parse_together():
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "import sys; sys.setswitchinterval(1e-6)\n"
+        "from ops.spdx import parse\n"
+        "with ThreadPoolExecutor(8) as threads:\n"
+        "    print(len(set(map(str, threads.map(parse, ['MIT' + ' ' * n for n in range(64)])))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "1\n", done.stderr
