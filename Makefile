@@ -23,7 +23,7 @@ test: $(VENV)/dev
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m engine.docs --check
 	$(BIN)/python -m pytest tests -n auto -m "not slow and not ray"
 
