@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from engine import catalogue
@@ -41,6 +42,13 @@ def texts(count: int, first: int = 0) -> list[dict[str, Any]]:
             body += "\n# " + "x" * 1200
         rows.append({"content": body + "\n", "path": f"src/file_{n}.py", "repo_name": f"repo{n % 4}", "ext": "py"})
     return rows
+
+
+@pytest.fixture(scope="module")
+def ray_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One of the test processes at a time: a Ray joins the cluster of this machine, also one that another test ends."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
+        yield
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from engine.errors import RunError
 from engine.pool import RayPool
@@ -17,13 +16,6 @@ from engine.pool import RayPool
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_alone")]
 
 SCRIPTS = Path(sys.executable).parent
-
-
-@pytest.fixture(scope="module")
-def ray_alone(tmp_path_factory):
-    """One of the test processes at a time: a Ray joins the cluster of this machine, also one that another test ends."""
-    with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
-        yield
 
 
 @pytest.fixture

@@ -147,8 +147,9 @@ def test_a_rank_that_keeps_dying_is_given_up(run, tmp_path):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_on_ray_it_learns_the_same(run, undisturbed, tmp_path):
-    ray = pytest.importorskip("ray")
+def test_on_ray_it_learns_the_same(ray_alone, run, undisturbed, tmp_path):
+    import ray
+
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         job = Train.model_validate(GIVEN | {"ranks": 2, "micro_batch": 2})
