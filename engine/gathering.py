@@ -140,7 +140,7 @@ def partitions(total: int, version: str) -> list[Shard]:
 def hashes_of(folder: str, shard: str, ids: Collection[str]) -> set[int]:
     """The hashes of the keys of those rows of a shard that have one of these ids."""
     found: set[int] = set()
-    with _opened(storage.join(folder, "rows", f"{shard}.arrow")) as file:
+    with storage.open_mapped(storage.join(folder, "rows", f"{shard}.arrow")) as file:
         reader = pa.ipc.open_file(file)
         for n in range(reader.num_record_batches):
             piece = reader.get_batch(n)
@@ -156,7 +156,7 @@ def read_partition(folder: str, shards: Sequence[str], op: Gather, at: Any) -> p
     for shard in shards:
         index = _index(folder, shard)
         if _touching(index, low, last).size:
-            with _opened(storage.join(folder, "rows", f"{shard}.arrow")) as file:
+            with storage.open_mapped(storage.join(folder, "rows", f"{shard}.arrow")) as file:
                 parts += _between(pa.ipc.open_file(file), index, low, last)
     if not parts:
         return pa.table({name: pa.array([], kind) for name, kind in op.contract.reads.items()})
@@ -211,7 +211,7 @@ def _merge(job: tuple[str, Sequence[str], str]) -> None:
     index: list[tuple[int, int]] = []
     with contextlib.ExitStack() as opened, storage.open_whole(storage.join(folder, "rows", f"{out}.arrow")) as file:
         sources = [
-            (pa.ipc.open_file(opened.enter_context(_opened(url))), _index(folder, name))
+            (pa.ipc.open_file(opened.enter_context(storage.open_mapped(url))), _index(folder, name))
             for url, name in zip(urls, names, strict=True)
         ]
         with _writer(file, sources[0][0].schema) as writer:
@@ -224,17 +224,6 @@ def _merge(job: tuple[str, Sequence[str], str]) -> None:
                     for rows in whole.take(order).combine_chunks().to_batches():
                         index += _write_pieces(writer, rows)
     _write_index(storage.join(folder, "rows", f"{out}.npy"), index)
-
-
-@contextlib.contextmanager
-def _opened(url: str) -> Iterator[Any]:
-    if storage.is_local(url):
-        with pa.memory_map(str(storage.local_path(url))) as file:
-            yield file
-    else:
-        with storage.open_read(url, ahead=False) as file:
-            remote: Any = file
-            yield pa.PythonFile(remote, "r")
 
 
 def groups(table: pa.Table, key: Sequence[str]) -> Groups:

@@ -125,6 +125,18 @@ def open_read(url: str, ahead: bool = True) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
+def open_mapped(url: str) -> Iterator[Any]:
+    """An Arrow file open for reading here and there: a local one is mapped, of a remote one parts are fetched."""
+    if is_local(url):
+        with pa.memory_map(str(local_path(url))) as file:
+            yield file
+    else:
+        with open_read(url, ahead=False) as file:
+            remote: Any = file
+            yield pa.PythonFile(remote, "r")
+
+
+@contextlib.contextmanager
 def open_whole(url: str) -> Iterator[IO[bytes]]:
     """A file open for writing that appears under its name, complete, when the block ends without an error."""
     if is_local(url):

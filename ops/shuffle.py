@@ -173,7 +173,7 @@ def read_bucket(files: Sequence[str], first: int, stop: int) -> Documents | None
         wanted = np.flatnonzero((index[:, 0] <= last) & (index[:, 1] >= low))
         if not len(wanted):
             continue
-        with _opened(url) as file:
+        with storage.open_mapped(url) as file:
             reader = pa.ipc.open_file(file)
             for n in wanted.tolist():
                 piece = reader.get_batch(n)
@@ -182,17 +182,6 @@ def read_bucket(files: Sequence[str], first: int, stop: int) -> Documents | None
                 if lo < hi:
                     parts.append(piece.slice(lo, hi - lo))
     return _sorted(parts) if parts else None
-
-
-@contextlib.contextmanager
-def _opened(url: str) -> Iterator[Any]:
-    if storage.is_local(url):
-        with pa.memory_map(str(storage.local_path(url))) as file:
-            yield file
-    else:
-        with storage.open_read(url, ahead=False) as file:
-            remote: Any = file
-            yield pa.PythonFile(remote, "r")
 
 
 def buckets(tokens: Any, most: int) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -34,19 +35,24 @@ def train_with_a_death(job: Train, run: str, out: str, report: Any = None) -> di
 
 
 def train_until(moment: str, given: dict[str, Any], run: str, out: str) -> None:
-    """Trains and is killed: `logged:N` behind the line of step N, `publishing:N` before its checkpoint has its name."""
+    """Trains and is killed: `publishing:N` before the checkpoint of step N has its name, `logged:N` behind the line of
+    step N, once the checkpoint of the step before has its name."""
     what, step = moment.split(":")
     write, publish = metrics.Metrics.write, resume.Checkpoints._publish
+    stands = threading.Event()
 
     def written(self: Any, at: int, **figures: Any) -> None:
         write(self, at, **figures)
         if what == "logged" and at == int(step):
+            stands.wait()
             kill()
 
     def published(self: Any, aside: Path, place: Path, facts: dict[str, Any]) -> None:
         if what == "publishing" and place.name.endswith(f"{int(step):08}"):
             kill()
         publish(self, aside, place, facts)
+        if place.name.endswith(f"{int(step) - 1:08}"):
+            stands.set()
 
     with (
         mock.patch.object(metrics.Metrics, "write", written),
