@@ -50,10 +50,6 @@ def _trailing_zeros(typing: Any, bits: Any) -> Any:
     return types.int64(types.uint64), lower
 
 
-trailing_zeros: Any = _trailing_zeros
-"""The place of the lowest set bit of a 64-bit number that has one."""
-
-
 @intrinsic
 def _ones(typing: Any, bits: Any) -> Any:
 
@@ -63,9 +59,24 @@ def _ones(typing: Any, bits: Any) -> Any:
     return types.int64(types.uint64), lower
 
 
+@intrinsic
+def _fetch(typing: Any, array: Any, at: Any) -> Any:
+
+    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.bitcast(_address(context, builder, signature.args[0], args[0], args[1]), _I8.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [_I8.as_pointer()], kind)
+        builder.call(fetch, [place, *(ir.Constant(_I32, n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), lower
+
+
 # To a type checker an intrinsic still takes the compiler's own first argument.
 trailing_zeros: Any = _trailing_zeros
 """The place of the lowest set bit of a 64-bit number that has one."""
+fetch: Any = _fetch
+"""Has the processor bring `array[at]` near, for it will be read soon."""
 ones: Any = _ones
 """How many bits of a 64-bit number are set."""
 

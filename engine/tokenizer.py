@@ -113,12 +113,12 @@ class Tokenizer:
         """
         data, offsets = text_buffers(texts)
         rows = len(offsets) - 1
-        out = np.empty(int(offsets[-1] - offsets[0]) + rows * end + 4, np.uint32)
+        out = np.empty(int(offsets[-1] - offsets[0]) + rows * end + 4, self.type)
         edges = np.zeros(rows + 1, np.int64)
         at = 0
         for part, own, bounds in padded_parts(data, offsets):
             at = self._encode(own, bounds, end, out, edges[1:][part], at)
-        ids: Any = pa.array(out[:at].astype(self.type))
+        ids: Any = pa.array(out[:at])
         places: Any = pa.array(edges)
         return pa.LargeListArray.from_arrays(places, ids)
 
@@ -126,9 +126,9 @@ class Tokenizer:
         """The ids of one text."""
         own = text.encode("utf-8") if isinstance(text, str) else text
         data = np.frombuffer(own + bytes(OVERREAD), np.uint8)
-        out = np.empty(len(own) + 4, np.uint32)
+        out = np.empty(len(own) + 4, self.type)
         at = self._encode(data, np.array([0, len(own)], np.int64), False, out, np.empty(1, np.int64), 0)
-        return out[:at].astype(self.type)
+        return out[:at].copy()
 
     def _encode(self, data: Any, offsets: Any, end: bool, out: Ids, ends: Any, at: int) -> int:
         memory = getattr(self._own, "memory", None)
