@@ -40,8 +40,8 @@ Flag = Annotated[bool, Parameter(negative="")]
 def main() -> None:
     """The console script: runs a command and exits with its code."""
     memory.keep_freed()
-    # What a run makes lives as long as the run or goes by itself; looking for cycles among it is a fifth of a start.
-    gc.set_threshold(100_000, 50, 100)
+    # Modules stay as long as the process: to look for cycles among them again and again is a tenth of a start.
+    gc.disable()
     try:
         app(sys.argv[1:])
     except CycloptsError:
@@ -104,6 +104,9 @@ def run(
     from engine.recipe import load
 
     plan = make_plan(load(recipe, set or []))
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    gc.enable()
     place = out or f"runs/{plan.recipe.name}"
     for warning in plan.warnings():
         _say(f"warning: {warning}")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
-from pyarrow.dataset import dataset
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from engine import storage
@@ -141,6 +140,8 @@ def scan(urls: Sequence[str]) -> pl.LazyFrame:
     """Parquet files of one kind and stream as one LazyFrame; columns that some lack are null there."""
     if storage.is_local(urls[0]):
         return pl.scan_parquet(list(urls), missing_columns="insert", extra_columns="ignore")
+    from pyarrow.dataset import dataset  # it loads pandas where that is installed: a quarter of a second
+
     # The run was written by fsspec and is read by it: whatever it reaches, with the same credentials.
     kind: Any = FSSpecHandler
     handler = kind(storage.file_system(urls[0])[0])

@@ -22,7 +22,9 @@ from engine.op import Batch, Texts
 from engine.schema import TEXT
 
 PARTITION_KEYS = 8 << 20
-"""Keys of a partition: with their sketches of some 100 bytes they stay under 1 GB."""
+"""Keys of a partition at most: with their sketches of some 100 bytes they stay under 1 GB."""
+_FEW_KEYS, _FEW_PARTITIONS = 1 << 18, 32
+"""Fewer keys are cut into up to so many partitions of no fewer than this, so that all workers have some."""
 _KEY = np.dtype([("key", "<u8"), ("index", "<u4")])
 
 
@@ -43,7 +45,7 @@ def write_sketch(folder: str, shard: str, batches: list[Batch], writes: Mapping[
         else:
             valid = np.asarray(column.is_valid())
             values, index = np.asarray(column.drop_null()), np.flatnonzero(valid)
-        order = np.argsort(values)
+        order, _ = _by_key(values)
         keys = np.empty(len(values), _KEY)
         keys["key"], keys["index"] = values[order], index[order]
         table = table.drop_columns(["key"])
@@ -159,15 +161,25 @@ def meet(part: Slice) -> Met:
     key = np.concatenate([np.zeros(0, np.uint64), *keys])
     shard = np.concatenate([np.zeros(0, np.int32), *shards])
     place = np.concatenate([np.zeros(0, np.int64), *places])
-    order = np.argsort(key)
-    same = key[order[1:]] == key[order[:-1]]
-    meets = np.zeros(len(key), bool)
-    meets[1:] |= same
-    meets[:-1] |= same
+    order, meets = _by_key(key)
     chosen = order[meets]
-    # The sort above is not stable; of the few records that are left the order is settled here.
-    chosen = chosen[np.lexsort((place[chosen], shard[chosen], key[chosen]))]
     return Met(part.sketches, key[chosen], shard[chosen], place[chosen])
+
+
+def _by_key(keys: Any) -> tuple[Any, Any]:
+    """The order of keys, equal ones in that of their places, and which of them, so ordered, equal a neighbour."""
+    order = np.argsort(keys)
+    found = keys[order]
+    same = found[1:] == found[:-1]
+    met = np.zeros(len(keys), bool)
+    met[1:] |= same
+    met[:-1] |= same
+    # The sort is fast and not stable: what it left open is settled here, for the few keys that are there twice.
+    at = np.flatnonzero(met)
+    runs = np.cumsum(np.r_[False, ~same][at] if len(at) else at)
+    packed = np.sort((runs.astype(np.uint64) << np.uint64(32)) | order[at].astype(np.uint64))
+    order[at] = (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return order, met
 
 
 def _match(job: tuple[Callable[[Any], Any], Slice]) -> Any:
@@ -204,7 +216,8 @@ class StoredExchange:
         """The answer of `work` for every partition of the keys."""
         files = self.sketches.shards
         total = sum(storage.file_info(storage.join(f.folder, f"{f.shard}.keys")).bytes for f in files)
-        parts = max(1, -(-total // (_KEY.itemsize * PARTITION_KEYS)))
+        keys = total // _KEY.itemsize
+        parts = max(1, -(-keys // PARTITION_KEYS), min(_FEW_PARTITIONS, keys // _FEW_KEYS))
         edges = [(n << 64) // parts for n in range(parts + 1)]
         return self.run(_match, [(work, Slice(self.sketches, edges[n], edges[n + 1])) for n in range(parts)])
 

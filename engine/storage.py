@@ -137,8 +137,11 @@ def open_mapped(url: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def open_whole(url: str) -> Iterator[IO[bytes]]:
-    """A file open for writing that appears under its name, complete, when the block ends without an error."""
+def open_whole(url: str, lasting: bool = True) -> Iterator[IO[bytes]]:
+    """A file open for writing that appears under its name, complete, when the block ends without an error.
+
+    `lasting` waits until a local file is on the disk; what a process makes for itself alone need not wait.
+    """
     if is_local(url):
         path = local_path(url)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +150,8 @@ def open_whole(url: str) -> Iterator[IO[bytes]]:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if lasting:
+                    os.fsync(file.fileno())
             Path(aside).chmod(0o644)
             Path(aside).replace(path)
         except BaseException:
@@ -194,7 +198,8 @@ def write_parquet(url: str, table: pa.Table) -> None:
 def read_parquet(url: str, columns: list[str] | None = None) -> pa.Table:
     """A Parquet file as a table."""
     with open_read(url) as file:
-        return pq.read_table(file, columns=columns)
+        # Not `read_table`, which loads data sets and with them pandas where that is installed: a quarter of a second.
+        return pq.ParquetFile(file).read(columns=columns)
 
 
 def remove(url: str) -> None:

@@ -47,6 +47,22 @@ def gather_sets(documents: int, parts: Iterable[tuple[Rows, Hashes, Offsets]]) -
     return Sets(np.concatenate(values), starts, counts)
 
 
+@numba.njit(nogil=True, cache=True)
+def _take(values: Hashes, ends: Offsets, chosen: Rows, bounds: Offsets, out: Hashes) -> None:
+    for n in range(len(chosen)):
+        begin = ends[chosen[n]]
+        for k in range(bounds[n + 1] - bounds[n]):
+            out[bounds[n] + k] = values[begin + k]
+
+
+def take_sets(values: Hashes, ends: Offsets, chosen: Rows) -> tuple[Hashes, Offsets]:
+    """The values of the chosen sets, one after the other, and their bounds; `ends` are the bounds of all sets."""
+    bounds = np.r_[0, np.cumsum(np.diff(ends)[chosen])]
+    out = np.empty(int(bounds[-1]), np.uint64)
+    _take(values, ends, chosen, bounds, out)
+    return out, bounds
+
+
 @dataclass(frozen=True)
 class Verdicts:
     """What becomes of each document."""

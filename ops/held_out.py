@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.parquet as pq
 
 from engine import storage
 from engine.columns import one_array
@@ -84,8 +83,7 @@ def hold_out(wanted: float | tuple[str, ...], files: Sequence[str], scratch: str
 def _count(job: tuple[str, str]) -> tuple[int, int]:
     """Writes the hash of each repository of a file with its bytes; how many they are, and the bytes of all."""
     url, out = job
-    with storage.open_read(url) as file:
-        table = pq.read_table(file, columns=["repo_name", "path", "length_bytes"])
+    table = storage.read_parquet(url, ["repo_name", "path", "length_bytes"])
     found = marks(repositories(*(one_array(table.column(c)) for c in ("repo_name", "path"))))
     mark, place = np.unique(found, return_inverse=True)
     sizes = np.zeros(len(mark), np.uint64)

@@ -26,13 +26,16 @@ from engine.errors import OpError
 from engine.op import Exchange, Global, Meeting, Sketches, Texts
 from engine.schema import DUPLICATE_DETAILS, TEXT, VERDICT, Flags, Integers, Strings
 from ops.buckets import components, meetings, sort_records, stars
-from ops.clusters import LIMIT, collapse, decide, gather_sets, to_verify
+from ops.clusters import LIMIT, collapse, decide, gather_sets, take_sets, to_verify
 from ops.minhash import THE_STACK, MinHash, band_hashes, best_bands, signatures
 from ops.rank import RANK, RANK_COLUMNS, Preference, order, rank_columns
 from ops.shingles import shingle_sets
 
 PART_DOCUMENTS = 40_000
-"""Documents decided together: with signatures and shingles some 10 KB each, so a part stays under half a gigabyte."""
+"""Documents decided together at most: with signatures and shingles some 10 KB each, so a part stays under half a
+gigabyte."""
+_FEW_DOCUMENTS, _FEW_PARTS = 2_000, 8
+"""Fewer documents are cut into up to so many parts of no fewer than this, so that all workers have some."""
 _PLACE = np.uint64(32)
 _SMALL = 1_000
 """Languages of fewer documents raise no alarm (decision 22)."""
@@ -146,7 +149,7 @@ class NearDedup(Global):
         if not len(documents):
             return VERDICT.empty_table()
         parts, count = _parts(roots)
-        _save(storage.join(exchange.scratch, "documents"), documents, parts)
+        _save(storage.join(exchange.scratch, "documents"), documents, parts, *_within(parts, count))
         exchange.map(_Split(exchange.scratch, count), files)
         numbers = list(range(count))
         sets: Sequence[str] = ()
@@ -209,9 +212,8 @@ class NearDedup(Global):
 
 def _save(name: str, *arrays: Any) -> None:
     for n, array in enumerate(arrays):
-        buffer = io.BytesIO()
-        np.save(buffer, array)
-        storage.write_bytes(f"{name}.{n}.npy", buffer.getvalue())
+        with storage.open_whole(f"{name}.{n}.npy", lasting=False) as file:
+            np.save(file, array)
 
 
 def _load(name: str, count: int = 2) -> list[Any]:
@@ -224,10 +226,19 @@ def _parts(roots: Any) -> tuple[Any, int]:
     """The part of each document, and how many there are: whole components, some 40,000 documents together."""
     _, component, sizes = np.unique(roots, return_inverse=True, return_counts=True)
     ends = np.cumsum(sizes)
-    part = (ends - 1) // PART_DOCUMENTS
+    part = (ends - 1) // min(PART_DOCUMENTS, max(_FEW_DOCUMENTS, -(-len(roots) // _FEW_PARTS)))
     # Components larger than a part leave numbers without documents.
     _, part = np.unique(part, return_inverse=True)
     return part[component].astype(np.int32), int(part[-1]) + 1
+
+
+def _within(parts: Any, count: int) -> tuple[Any, Any, Any]:
+    """The place of each document in its part, the documents in the order of the parts, and where each part begins."""
+    order = np.argsort(parts, kind="stable")
+    begins = np.r_[0, np.cumsum(np.bincount(parts, minlength=count))]
+    places = np.empty(len(parts), np.int64)
+    places[order] = np.arange(len(parts)) - np.repeat(begins[:-1], np.diff(begins))
+    return places, order, begins
 
 
 @dataclass(frozen=True)
@@ -254,20 +265,32 @@ class _Split:
 
     def __call__(self, name: str) -> None:
         keys, documents = _load(name)
-        known, parts = _load(storage.join(self.scratch, "documents"))
-        part = parts[np.searchsorted(known, documents)]
+        known, parts, places = _load(storage.join(self.scratch, "documents"), 3)
+        at = np.searchsorted(known, documents)
+        part = parts[at]
         order = np.argsort(part, kind="stable")
         ends = np.searchsorted(part[order], np.arange(self.parts + 1))
-        _save(f"{name}.split", keys[order], documents[order], ends)
+        _save(f"{name}.split", keys[order], places[at[order]].astype(np.uint64), ends)
 
 
-def _records_of(files: tuple[str, ...], part: int) -> tuple[Any, Any]:
-    keys, documents = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
-    for name in files:
-        key, document, ends = _load(f"{name}.split", 3)
-        keys.append(key[ends[part] : ends[part + 1]])
-        documents.append(document[ends[part] : ends[part + 1]])
-    return np.concatenate(keys), np.concatenate(documents)
+@dataclass(frozen=True)
+class _Part:
+    """What is known of a part: its documents, ascending, and the records of their bands, by key and document."""
+
+    documents: Any
+    keys: Any
+    places: Any
+    """Of each record's document among those of the part."""
+
+    @classmethod
+    def read(cls, scratch: str, files: tuple[str, ...], part: int) -> _Part:
+        known, _, _, order, begins = _load(storage.join(scratch, "documents"), 5)
+        keys, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+        for name in files:
+            key, place, ends = _load(f"{name}.split", 3)
+            keys.append(key[ends[part] : ends[part + 1]])
+            places.append(place[ends[part] : ends[part + 1]])
+        return cls(known[order[begins[part] : begins[part + 1]]], np.concatenate(keys), np.concatenate(places))
 
 
 def _fetched(sketches: Sketches, numbers: Any, columns: Sequence[str]) -> pa.Table:
@@ -294,10 +317,10 @@ class _Wanted:
     files: tuple[str, ...]
 
     def __call__(self, part: int) -> Any:
-        keys, documents = sort_records(*_records_of(self.files, part))
-        met = meetings(keys, documents)
-        signed = _signatures_of(_fetched(self.sketches, met.documents, ["signature"]))
-        return met.documents[to_verify(met, signed, self.op.threshold, LIMIT)]
+        own = _Part.read(self.scratch, self.files, part)
+        met = meetings(*sort_records(own.keys, own.places))
+        signed = _signatures_of(_fetched(self.sketches, own.documents, ["signature"]))
+        return own.documents[to_verify(met, signed, self.op.threshold, LIMIT)]
 
 
 @dataclass(frozen=True)
@@ -333,13 +356,13 @@ class _Decide:
     preferred: str | None
 
     def __call__(self, part: int) -> pa.Table:
-        keys, numbers = _records_of(self.files, part)
-        own = np.unique(numbers)
+        known = _Part.read(self.scratch, self.files, part)
+        own = known.documents
         table = _fetched(self.sketches, own, ["id", "row", "signature", *RANK_COLUMNS])
         ranked = self._ranked(table)
         position = np.empty(len(own), np.uint64)
         position[ranked] = np.arange(len(own))
-        met = meetings(*sort_records(keys, position[np.searchsorted(own, numbers)]))
+        met = meetings(*sort_records(known.keys, position[known.places]))
         signed = np.ascontiguousarray(_signatures_of(table)[ranked])
         if self.op.verify and not self.op.reproduce:
             parts = (self._sets_of(name, own, position) for name in self.sets)
@@ -381,13 +404,7 @@ class _Decide:
     @staticmethod
     def _sets_of(name: str, own: Any, position: Any) -> tuple[Any, Any, Any]:
         numbers, ends, values = _load(name, 3)
-        mine = np.flatnonzero(np.isin(numbers, own))
-        counts = np.diff(ends)[mine]
-        bounds = np.r_[0, np.cumsum(counts)]
-        chosen = np.empty(int(bounds[-1]), np.uint64)
-        if len(mine) == len(numbers):
-            chosen[:] = values
-        else:
-            for n, k in enumerate(mine):
-                chosen[bounds[n] : bounds[n + 1]] = values[ends[k] : ends[k + 1]]
-        return position[np.searchsorted(own, numbers[mine])].astype(np.int64), chosen, bounds
+        at = np.searchsorted(numbers, own)
+        at[at == len(numbers)] = 0
+        mine = np.flatnonzero(numbers[at] == own) if len(numbers) else np.zeros(0, np.int64)
+        return position[mine].astype(np.int64), *take_sets(values, ends, at[mine])
