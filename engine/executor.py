@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -414,7 +415,8 @@ class _Run:
             return
         verdicts = verdicts.sort_by([("shard", "ascending"), ("row", "ascending")]).combine_chunks()
         shard = verdicts.column("shard").to_numpy()
-        for number in np.unique(shard):
+
+        def write(number: int) -> None:
             lo, hi = np.searchsorted(shard, [number, number + 1])
             part = verdicts.slice(lo, hi - lo)
             folder, name = owners[number]
@@ -428,6 +430,11 @@ class _Run:
             if storage.exists(url):
                 part = pa.concat_tables([storage.read_parquet(url), part], promote_options="default").sort_by("row")
             storage.write_parquet(url, part)
+
+        # Each file is waited for until it is on the disk, so several are on their way at a time.
+        with ThreadPoolExecutor(16) as threads:
+            for _ in threads.map(write, np.unique(shard).tolist()):
+                pass
 
     # --- the end ---
 
