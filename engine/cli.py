@@ -104,6 +104,7 @@ def run(
     from engine.recipe import load
 
     plan = make_plan(load(recipe, set or []))
+    plan.bills()  # a job that cannot run behind these steps is told now, not after them
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     gc.enable()

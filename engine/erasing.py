@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 
 from engine import storage
 from engine.gathering import MERGED
+from engine.losses import FORGOTTEN
 from engine.op import Workers
 from engine.schema import LEDGER, TEXT
+from engine.shard_files import parquet_writer
 from engine.sought import File, among, files, stem
-from engine.stage import FORGOTTEN, parquet_writer
 
 pc: Any = pyarrow.compute
 

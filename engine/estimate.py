@@ -16,8 +16,9 @@ from engine.op import Shard
 from engine.plan import Chain, Plan
 from engine.pool import cores
 from engine.report import size
+from engine.shard_run import run_shard
 from engine.sketches import PARTITION_KEYS
-from engine.stage import Stage, Task, run_shard
+from engine.stage import Stage, Task
 
 PROBE_SECONDS = 6.0
 """Time that a probe of one stream may take, the first shard apart."""
@@ -66,6 +67,8 @@ class Cost:
     bytes_written: int = 0
     peak_memory: int = 0
     probed: bool = True
+    bills: dict[str, list[str]] = field(default_factory=dict)
+    """What jobs cost beside the passes, by step, as lines for people."""
     fingerprints: list[str] = field(default_factory=list)
     """Of each stream's last pass: what the estimate is of."""
 
@@ -76,7 +79,7 @@ class Cost:
 
 def estimate(plan: Plan, probe: bool = True, workers: int | None = None) -> Cost:
     """The cost of a plan on this machine; without a probe only what can be told from the listing of the input."""
-    cost = Cost(workers=workers or cores(), probed=probe, fingerprints=_fingerprints(plan))
+    cost = Cost(workers=workers or cores(), probed=probe, bills=plan.bills(), fingerprints=_fingerprints(plan))
     with tempfile.TemporaryDirectory(prefix="engine-probe-") as folder:
         for chain in plan.chains:
             shards = sorted(chain.stages[0].source.shards(), key=lambda s: s.name)
@@ -203,6 +206,7 @@ def describe(plan: Plan, cost: Cost) -> str:
         lines.append(told)
     for job in plan.jobs:
         lines.append(f"then  {job.name}")
+        lines += [f"      {line}" for line in cost.bills.get(job.name, ())]
     lines += ["", *(left.told() for left in plan.recipe.skipped)] if plan.recipe.skipped else []
     boundaries = [s for stage in cost.stages for s in stage.sketches]
     if boundaries:

@@ -24,8 +24,8 @@ from engine.judging import course, number
 from engine.op import Check, Filter
 from engine.plan import Chain, Plan
 from engine.run import Run, scan
+from engine.samples import SAMPLE_CHARACTERS
 from engine.shown import Excerpt, excerpt
-from engine.stage import SAMPLE_CHARACTERS
 from engine.text_diff import Fold, Row, rows
 
 EXAMPLES = 4

@@ -22,6 +22,7 @@ import xxhash
 
 from engine import gathering, storage
 from engine import recipe as recipes
+from engine.documents_again import ShardText
 from engine.errors import RunError
 from engine.forgetting import Forgotten
 from engine.lock import locked
@@ -29,10 +30,12 @@ from engine.op import Global, Job, Resources, Shard
 from engine.plan import Chain, Plan, identity
 from engine.pool import Pool
 from engine.publish import Stages, publish
+from engine.receipt import receipt_url
 from engine.report import Report, make_report
 from engine.schema import DUPLICATE, VERDICT
+from engine.shard_run import run_shard
 from engine.sketches import SketchFile, StoredExchange, StoredSketches
-from engine.stage import ShardText, Stage, Task, Work, receipt_url, run_shard
+from engine.stage import Stage, Task, Work
 
 Receipt = dict[str, Any]
 

@@ -18,12 +18,12 @@ from engine.erasing import STEP, erase
 from engine.errors import Refused
 from engine.html_report import FILE, write_html
 from engine.lock import locked
+from engine.losses import FORGOTTEN
 from engine.op import Filter, Workers
 from engine.publish import link
 from engine.report import Report, StepReport
 from engine.run import Run
 from engine.sought import orphans, seek
-from engine.stage import FORGOTTEN
 
 LIST, AFFECTED = "forgotten.txt", "forgotten.json"
 UNDER_WAY = "forgetting.json"

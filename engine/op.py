@@ -608,6 +608,13 @@ class Job(Op):
         """What to tell in the report. `run` is the folder of the finished run, `out` that of what the job makes."""
         ...
 
+    def bill(self, above: Sequence[Op]) -> list[str]:
+        """What the job will cost, as lines for `engine plan`; nothing unless the op can tell.
+
+        `above` are the ops of the recipe before it. Raises OpError where the job could not run behind these.
+        """
+        return []
+
 
 # --- the ledger -------------------------------------------------------------------------------------------------
 

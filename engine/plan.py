@@ -59,6 +59,18 @@ class Plan:
     chains: tuple[Chain, ...]
     jobs: tuple[Step, ...]
 
+    def bills(self) -> dict[str, list[str]]:
+        """For each job that can tell it, what it will cost beside the passes, as lines for people."""
+        steps = [*(s for stream in self.recipe.streams for s in stream.steps), *self.recipe.steps]
+        above = [s.op for s in steps if not isinstance(s.op, Job)]
+        told = {}
+        for step in self.jobs:
+            assert isinstance(step.op, Job)
+            if lines := step.op.bill(above):
+                told[step.name] = lines
+            above.append(step.op)
+        return told
+
     def warnings(self) -> list[str]:
         """What a person should know before running: steps at a place where they harm."""
         told = []

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -250,3 +251,12 @@ def _begin_worker() -> None:
     # Ctrl-C reaches the whole group; the driver decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory.keep_freed()
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+
+
+def _end_with_driver() -> None:
+    # One that was killed ends no workers, and these would wait for ever: each holds both ends of their queue.
+    driver = parent_process()
+    assert driver
+    driver.join()
+    os._exit(1)

@@ -17,8 +17,9 @@ import pyarrow as pa
 from engine import storage
 from engine.columns import one_array
 from engine.digest import chances
+from engine.samples import SAMPLES
 from engine.schema import SAMPLE
-from engine.stage import SAMPLES, Stage
+from engine.stage import Stage
 
 Stages = dict[str, list[tuple[Stage, dict[str, dict[str, Any]]]]]
 """For each stream its stages in order, with their receipts by shard."""

@@ -17,7 +17,7 @@ from engine.errors import RunError
 from engine.executor import find_repeats
 from engine.pool import InlinePool, LocalPool
 from engine.run import Run
-from engine.stage import run_shard
+from engine.shard_run import run_shard
 
 
 class StopAfter(InlinePool):

@@ -21,7 +21,7 @@ from engine.plan import make_plan
 from engine.pool import InlinePool
 from engine.recipe import Recipe, Step, Stream
 from engine.schema import TEXT, VERDICT, Integers, Strings
-from engine.stage import run_shard
+from engine.shard_run import run_shard
 
 
 class Words(Source):
