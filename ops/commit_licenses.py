@@ -11,9 +11,9 @@ import pygit2
 
 from engine.columns import Bytes
 from ops.decode import safe_name
+from ops.git_objects import Objects
 from ops.license_rules import License
 from ops.licenses import Licenses, is_license_file
-from ops.packs import Objects
 from ops.tree_changes import Change, Side
 
 _LONGEST = 1 << 20

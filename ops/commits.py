@@ -13,16 +13,16 @@ import xxhash
 
 from engine.columns import Bytes
 from engine.digest import without_markup
-from engine.op import Batch, Losses, Shard, fail
+from engine.op import Batch, Losses, Shard
 from engine.schema import TEXT
 from ops import decode, trees
 from ops.commit_changes import COMMIT, pc
 from ops.commit_licenses import CommitLicenses
 from ops.decode import has_binary_ending, safe_name
 from ops.git import Git, name_of
+from ops.git_objects import Objects, object_folder
 from ops.license_rules import License
 from ops.listing import shard_name
-from ops.packs import Objects, object_folder
 from ops.tree_changes import Change, Side, only_change
 
 SHARD_COMMITS = 2048
@@ -64,7 +64,7 @@ class Commits(Git):
     def shards(self) -> Iterator[Shard]:
         labels: set[str] = set()
         for path in self._repositories():
-            repository, head = self._head(path)
+            repository, _, head = self._opened(path, self.revision)
             where = trees.resolved(path)
             name = name_of(repository, where)
             # The name by which a repository may be moved, unless another one has it.
@@ -82,27 +82,16 @@ class Commits(Git):
         history = _History(pygit2.Repository(shard.at["repository"]), shard.at["repo_name"], self.max_bytes, losses)
         return history.batches(names[at : at + _NAME] for at in range(0, len(names), _NAME))
 
-    def _head(self, path: str) -> tuple[pygit2.Repository, pygit2.Oid]:
-        """The repository, and the commit whose history is wanted."""
-        try:
-            repository = pygit2.Repository(path)
-        except pygit2.GitError as error:
-            raise fail(self, f"path {trees.shown(path)} is no Git repository: {error}") from None
-        try:
-            return repository, repository.revparse_single(self.revision).peel(pygit2.Commit).id
-        except (KeyError, ValueError, pygit2.GitError) as error:
-            raise self._no_revision(repository, path, self.revision, error) from None
 
-
-def _walked(repository: pygit2.Repository, head: pygit2.Oid) -> list[bytes]:
+def _walked(repository: pygit2.Repository, head: bytes) -> list[bytes]:
     """The names of a commit and all that it descends from, each before its parents."""
     order = pygit2.enums.SortMode.TOPOLOGICAL | pygit2.enums.SortMode.TIME
     try:
-        return [found.id.raw for found in repository.walk(head, order)]
-    except (KeyError, ValueError, pygit2.GitError):
+        return [found.id.raw for found in repository.walk(pygit2.Oid(raw=head), order)]
+    except (KeyError, ValueError, OSError, pygit2.GitError):
         # A commit is damaged or missing: what can be reached without it is there still.
-        objects, names = Objects(repository, _TREE_BYTES), {head.raw: None}
-        todo = [head.raw]
+        objects, names = Objects(repository, _TREE_BYTES), {head: None}
+        todo = [head]
         while todo:
             try:
                 parents = _commit(objects, todo.pop()).parents

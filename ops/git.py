@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,11 @@ from pydantic import PositiveInt
 from engine.errors import OpError, did_you_mean
 from engine.op import Batch, Losses, Shard, Source, fail
 from engine.storage import exists, file_system, join
-from ops import decode, listing, trees
+from ops import decode, listing, repositories, trees
+from ops.git_objects import Objects
 from ops.licenses import Licenses
+from ops.loose_objects import KINDS
+from ops.tree_changes import Side
 from ops.trees import Content, Entry
 
 
@@ -42,22 +46,23 @@ class Git(Source):
     def shards(self) -> Iterator[Shard]:
         labels: set[str] = set()
         for path in self._repositories():
-            commit, root = self._commit(path, self.revision)
+            repository, objects, commit = self._opened(path, self.revision)
+            root = _CommitTree(objects, commit)
             where = trees.resolved(path)
-            name = name_of(root.repository, where)
+            name = name_of(repository, where)
             # The name by which a repository may be moved, unless another one has it.
             label = where if name in labels else name
             labels.add(label)
-            at = {"repository": where, "commit": str(commit.id), "repo_name": name}
+            at = {"repository": where, "commit": commit.hex(), "repo_name": name}
             entries = list(listing.walk(root))
-            yield from listing.shards(label, entries, self.max_bytes, str(commit.id), **at)
+            yield from listing.shards(label, entries, self.max_bytes, commit.hex(), **at)
 
     def read(self, shard: Shard, losses: Losses, columns: frozenset[str] | None = None) -> Iterator[Batch]:
-        commit, root = self._commit(shard.at["repository"], shard.at["commit"])
-        repo_name = shard.at["repo_name"]
+        _, objects, commit = self._opened(shard.at["repository"], shard.at["commit"])
+        root, repo_name = _CommitTree(objects, commit), shard.at["repo_name"]
         licenses = Licenses(texts=listing.license_texts(root, shard, self.max_bytes))
         files = listing.raw_files(root, shard, losses, self.max_bytes, licenses, repo_name)
-        return decode.batches(files, losses, repo_name, str(commit.id))
+        return decode.batches(files, losses, repo_name, commit.hex())
 
     def _repositories(self) -> Iterator[str]:
         for given in [self.path] if isinstance(self.path, str) else self.path:
@@ -69,22 +74,28 @@ class Git(Source):
                 raise trees.missing(self, given)
             yield from found
 
-    def _commit(self, path: str, revision: str) -> tuple[pygit2.Commit, _CommitTree]:
+    def _opened(self, path: str, revision: str) -> tuple[pygit2.Repository, Objects, bytes]:
+        """A repository, its objects, and the name of the commit that a revision of it is."""
         try:
-            repository = pygit2.Repository(path)
+            repository, objects = repositories.opened(path)
         except pygit2.GitError as error:
             raise fail(self, f"path {trees.shown(path)} is no Git repository: {error}") from None
         try:
-            commit = repository.revparse_single(revision).peel(pygit2.Commit)
+            return repository, objects, repository.revparse_single(revision).peel(pygit2.Commit).id.raw
+        except OSError as error:
+            raise fail(self, f"the commit `{revision}` of {path} cannot be read: {trees.told(error)}") from None
         except (KeyError, ValueError, pygit2.GitError) as error:
             raise self._no_revision(repository, path, revision, error) from None
-        return commit, _CommitTree(repository, commit)
 
     def _no_revision(self, repository: pygit2.Repository, path: str, revision: str, error: Exception) -> OpError:
-        if repository.head_is_unborn and revision == "HEAD":
-            return fail(self, f"the repository {path} has no commit yet")
-        known = [name.split("/", 2)[-1] for name in repository.references]
-        close = did_you_mean(revision, [*known, "HEAD"])
+        known = ["HEAD"]
+        with contextlib.suppress(KeyError, ValueError, OSError, pygit2.GitError):
+            if repository.head_is_unborn and revision == "HEAD":
+                return fail(self, f"the repository {path} has no commit yet")
+            known += [name.split("/", 2)[-1] for name in repository.references]
+        if revision in known:
+            return fail(self, f"the commit `{revision}` of {path} cannot be read: it is not in the repository")
+        close = did_you_mean(revision, known)
         return fail(self, f"the repository {path} has no commit `{revision}`{close} ({error})")
 
 
@@ -102,53 +113,67 @@ def name_of(repository: pygit2.Repository, path: str) -> str:
     return os.path.basename(path.removesuffix("/.git")).removesuffix(".git") or "repository"
 
 
-_KINDS = {pygit2.enums.FileMode.LINK: "symlink", pygit2.enums.FileMode.COMMIT: "submodule"}
+_ENTRY = re.compile(rb"([0-7]{5,6}) ([^\0]+)\0(.{20})", re.DOTALL)
+_TREE_OF_COMMIT = re.compile(rb"tree ([0-9a-f]{40})\n")
 
 
 class _CommitTree:
-    """The tree of a commit. Object hashes are the stamps; sizes come from the objects' headers."""
+    """The tree of a commit. Object hashes are the stamps; sizes are those that the objects tell of themselves."""
 
-    def __init__(self, repository: pygit2.Repository, commit: pygit2.Commit) -> None:
-        self.repository = repository
-        self.odb = repository.odb
-        self.trees: dict[str, pygit2.Tree] = {"": commit.tree}
+    def __init__(self, objects: Objects, commit: bytes) -> None:
+        self.objects, self.commit = objects, commit
+        self.trees: dict[str, dict[str, Side]] = {}
 
     def scan(self, folder: str) -> list[Entry]:
         above = f"{folder}/" if folder else ""
         try:
-            return [self._entry(above + _name(item), item) for item in self._tree(folder)]
-        except (KeyError, pygit2.GitError) as error:
+            return [self._entry(above + name, side) for name, side in self._tree(folder).items()]
+        except (KeyError, ValueError) as error:
             raise OSError(0, f"the tree cannot be read: {error}") from None
 
-    def _entry(self, path: str, item: pygit2.Object) -> Entry:
-        if item.filemode == pygit2.enums.FileMode.TREE:
+    def _entry(self, path: str, side: Side) -> Entry:
+        if side.kind == "folder":
             return Entry(path, kind="folder")
-        if item.filemode in _KINDS:
-            return Entry(path, stamp=str(item.id), kind=_KINDS[item.filemode])
+        if side.kind != "file":
+            return Entry(path, stamp=side.name.hex(), kind=side.kind)
         try:
-            _, size = self.odb.read_header(item.id)
-        except (KeyError, pygit2.GitError) as error:
+            return Entry(path, self.objects.size(side.name), side.name.hex())
+        except (KeyError, ValueError) as error:
             return Entry(path, stamp=f"the object cannot be read: {error}", kind="unreadable")
-        return Entry(path, size, str(item.id))
 
-    def _tree(self, folder: str) -> pygit2.Tree:
+    def _tree(self, folder: str) -> dict[str, Side]:
+        """What lies in a folder, by name. Raises KeyError where there is none, ValueError where it is damaged."""
         if folder not in self.trees:
             above, _, name = folder.rpartition("/")
-            found = {_name(item): item.id for item in self._tree(above)}[name]
-            self.trees[folder] = self.repository[found].peel(pygit2.Tree)
+            of = self._tree(above)[name].name if folder else self._root()
+            kind, data = self.objects.checked(of)
+            if kind != KINDS[b"tree"]:
+                raise ValueError(f"the object {of.hex()} is no tree")
+            self.trees[folder] = dict(_sides(data.tobytes()))
         return self.trees[folder]
 
+    def _root(self) -> bytes:
+        _, data = self.objects.checked(self.commit)
+        found = _TREE_OF_COMMIT.match(data.tobytes())
+        if found is None:
+            raise ValueError(f"the commit {self.commit.hex()} names no tree")
+        return bytes.fromhex(found[1].decode())
+
     def read(self, paths: Sequence[str], max_bytes: int) -> Iterator[tuple[str, Content]]:
-        folder, objects = None, {}
         for path in paths:
             above, _, name = path.rpartition("/")
             try:
-                if above != folder:
-                    folder, objects = above, {_name(item): item.id for item in self._tree(above)}
-                yield path, self.odb.read(objects[name])[1]
-            except (KeyError, pygit2.GitError) as error:
+                yield path, self.objects.checked(self._tree(above)[name].name)[1].tobytes()
+            except (KeyError, ValueError) as error:
                 yield path, error
 
 
-def _name(item: pygit2.Object) -> str:
-    return (item.raw_name or b"").decode("utf-8", "surrogateescape")
+def _sides(tree: bytes) -> Iterator[tuple[str, Side]]:
+    """The entries of a tree. Raises ValueError where it is damaged."""
+    at = 0
+    while at < len(tree):
+        found = _ENTRY.match(tree, at)
+        if found is None:
+            raise ValueError("an entry of the tree is damaged")
+        yield found[2].decode("utf-8", "surrogateescape"), Side(found[1].lstrip(b"0"), found[3])
+        at = found.end()

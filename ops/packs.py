@@ -1,8 +1,6 @@
-"""Git objects read straight from the packs of a repository, many times faster than one by one through libgit2.
+"""Packs: the files in which Git keeps most objects, many of them as differences from others.
 
-A pack keeps most objects as differences from others. What was put together stays in a cache, so that a history read
-from its newest commit on costs one difference an object. Whatever no pack of the repository holds, and all that looks
-damaged, is left to libgit2, which knows every way in which Git stores objects.
+Whatever looks damaged raises, and nothing is read beyond the end of a file.
 
 Reference:
     https://git-scm.com/docs/pack-format
@@ -12,20 +10,20 @@ from __future__ import annotations
 
 import mmap
 import zlib
-from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-import pygit2
 
 from engine.columns import Bytes
+from ops.loose_objects import KINDS
 
-CACHE_BYTES = 96 << 20
-"""Bytes of objects that are held, as Git itself does."""
-_KINDS = range(1, 5)  # commit, tree, blob, tag
-_NEAR, _NAMED = 6, 7  # an object as a difference from one at an earlier place, or of a name
+WORDS = {number: word for word, number in KINDS.items()}
+"""What Git calls the kinds of objects."""
+NEAR, NAMED = 6, 7
+"""An object as a difference from one at an earlier place, or of a name."""
 
 Entry = tuple[int, int, int, int, int]
 """An object in a pack: its place, kind and size, where its bytes begin, and where that from which it differs is, or its
@@ -36,99 +34,9 @@ _FANOUT, _NAMES = 8, 8 + 256 * 4
 _INDEX_MAGIC = b"\xfftOc\0\0\0\2"
 _LARGEST = 1 << 28
 """Bytes of the largest object that is put together here: what a damaged size claims is not allocated."""
-_DEEPEST = 10_000
-"""Differences on the way to an object; Git makes no more than 4,095."""
 
 
-class Objects:
-    """The objects of a repository by their 20-byte names, as arrays that nobody may write to."""
-
-    def __init__(self, repository: pygit2.Repository, cache_bytes: int = CACHE_BYTES) -> None:
-        self._odb, self._cache_bytes = repository.odb, cache_bytes
-        self._folder = object_folder(repository)
-        self._packs = [pack for path in sorted(self._folder.glob("pack/*.idx")) if (pack := _open(path))]
-        self._cache: OrderedDict[tuple[int, int], Bytes] = OrderedDict()
-        self._held = 0
-
-    def read(self, name: bytes, largest: int | None = None) -> Bytes | int:
-        """An object's bytes, or its size where that is above `largest`.
-
-        Raises KeyError, ValueError or GitError where it cannot be read.
-        """
-        for number, pack in enumerate(self._packs):
-            entry = pack.entry(name)
-            if entry[0] >= 0:
-                try:
-                    return self._unpacked(number, entry, largest)
-                except (zlib.error, ValueError):
-                    break
-        # By its hexadecimal name, and never by `read_header`: where an object is damaged, pygit2 1.21 writes beyond a
-        # buffer to tell so of an `Oid`, and corrupts memory when it is asked for a size.
-        shown: Any = name.hex()
-        if largest is not None and (size := self._loose_size(shown)) > largest:
-            return size
-        try:
-            data = np.frombuffer(self._odb.read(shown)[1], np.uint8)
-            return data if largest is None or len(data) <= largest else len(data)
-        except MemoryError:
-            raise ValueError("the object is damaged, or larger than memory") from None
-
-    def _loose_size(self, name: str) -> int:
-        """The size that an object of its own file says that it has; 0 where there is no such file."""
-        try:
-            with open(self._folder / name[:2] / name[2:], "rb") as file:
-                head = zlib.decompressobj().decompress(file.read(256), 64)
-            return int(head[: head.index(b"\0")].split()[1])
-        except (OSError, zlib.error, ValueError, IndexError):
-            return 0
-
-    def _unpacked(self, number: int, entry: Entry, largest: int | None) -> Bytes | int:
-        pack, cache, waiting = self._packs[number], self._cache, []
-        while True:
-            place, kind, size, begin, base = entry
-            found = cache.get((number, place))
-            if found is not None:
-                cache.move_to_end((number, place))
-                break
-            difference = kind in (_NEAR, _NAMED)
-            if largest is not None and not waiting and not difference and size > largest:
-                return size
-            data = pack.inflated(begin, size)
-            if not difference:
-                if kind not in _KINDS:
-                    raise ValueError("no object begins here")
-                found = data
-                self._keep(number, place, found)
-                break
-            if largest is not None and not waiting and (whole := _size_after(data)) > largest:
-                return whole
-            waiting.append((place, data))
-            if len(waiting) > _DEEPEST:
-                raise ValueError("objects differ from one another in a circle")
-            entry = _entry_at(pack.data, base) if kind == _NEAR else pack.entry(pack.data[base : base + _NAME])
-            if entry[0] < 0:
-                raise ValueError("the object that this one differs from is not in the pack")
-        if largest is not None and not waiting and len(found) > largest:
-            return len(found)
-        while waiting:
-            place, data = waiting.pop()
-            good, found = _patched(found, data)
-            if not good:
-                raise ValueError("a difference cannot be applied")
-            found.flags.writeable = False
-            self._keep(number, place, found)
-        return found
-
-    def _keep(self, number: int, place: int, data: Bytes) -> None:
-        if len(data) > self._cache_bytes // 4:
-            return
-        self._cache[number, place] = data
-        self._held += len(data)
-        while self._held > self._cache_bytes:
-            self._held -= len(self._cache.popitem(last=False)[1])
-
-
-class _Pack:
+class Pack:
     """A pack and its index, both mapped into memory."""
 
     def __init__(self, index: Bytes, data: Bytes) -> None:
@@ -138,6 +46,34 @@ class _Pack:
     def entry(self, name: bytes | Bytes) -> Entry:
         """The entry of an object; its place is -1 where there is none."""
         return _find(self.index, self.data, np.frombuffer(name, np.uint8))
+
+    def __contains__(self, name: bytes) -> bool:
+        return self.entry(name)[0] >= 0
+
+    def named(self, prefix: str) -> Iterator[bytes]:
+        """The names that begin with these hexadecimal digits, two or more."""
+        first = int(prefix[:2], 16)
+        low, high = (_big(self.index, _FANOUT + 4 * n, 4) if n >= 0 else 0 for n in (first - 1, first))
+        count = _big(self.index, _NAMES - 4, 4)
+        names = self.index[_NAMES + _NAME * low : _NAMES + _NAME * min(high, count)].tobytes()
+        for at in range(0, len(names), _NAME):
+            if (name := names[at : at + _NAME]).hex().startswith(prefix):
+                yield name
+
+    def base(self, entry: Entry) -> Entry:
+        """The entry of the object that this one differs from."""
+        _, kind, _, _, base = entry
+        return _entry_at(self.data, base) if kind == NEAR else self.entry(self.data[base : base + _NAME])
+
+    def size(self, entry: Entry) -> int:
+        """The bytes of an object as its entry has them, or the head of a difference."""
+        _, kind, size, begin, _ = entry
+        if kind in WORDS:
+            return size
+        head = zlib.decompressobj().decompress(self.view[begin : begin + 64], 20)
+        if kind not in (NEAR, NAMED) or (whole := size_after(np.frombuffer(head, np.uint8))) < 0:
+            raise ValueError("no object begins here")
+        return whole
 
     def inflated(self, begin: int, size: int) -> Bytes:
         """The bytes that begin there compressed."""
@@ -152,22 +88,31 @@ class _Pack:
         return np.frombuffer(data, np.uint8)
 
 
-def object_folder(repository: pygit2.Repository) -> Path:
-    """Where a repository keeps its objects, and its packs below."""
-    folder = Path(repository.path)
-    common = folder / "commondir"  # of a work tree beside the first
-    return (folder / common.read_text().strip() if common.is_file() else folder) / "objects"
-
-
-def _open(index: Path) -> _Pack | None:
+def open_pack(index: Path) -> Pack | None:
+    """The pack beside an index, or None where one of them cannot be read or is no such file."""
     try:
-        pack = _Pack(_mapped(index), _mapped(index.with_suffix(".pack")))
+        pack = Pack(_second_version(_mapped(index)), _mapped(index.with_suffix(".pack")))
     except (OSError, ValueError):
         return None
     if len(pack.index) < _NAMES or pack.index[: len(_INDEX_MAGIC)].tobytes() != _INDEX_MAGIC:
         return None
     count = int.from_bytes(pack.index[_NAMES - 4 : _NAMES].tobytes())
     return pack if len(pack.index) >= _NAMES + count * (_NAME + 8) + 2 * _NAME and len(pack.data) > 32 else None
+
+
+def _second_version(index: Bytes) -> Bytes:
+    """An index of the first version, without magic number and checksums of objects, as one of the second."""
+    fanout = _NAMES - _FANOUT
+    if len(index) < fanout or index[: len(_INDEX_MAGIC)].tobytes() == _INDEX_MAGIC:
+        return index
+    count = int.from_bytes(index[fanout - 4 : fanout].tobytes())
+    rows = index[fanout : fanout + count * (4 + _NAME)]
+    if len(index) != fanout + count * (4 + _NAME) + 2 * _NAME:
+        return index
+    rows = rows.reshape(count, 4 + _NAME)
+    magic, checks = np.frombuffer(_INDEX_MAGIC, np.uint8), np.zeros(4 * count, np.uint8)
+    parts = [magic, index[:fanout], rows[:, 4:].ravel(), checks, rows[:, :4].ravel(), index[-2 * _NAME :]]
+    return np.concatenate(parts)
 
 
 def _mapped(path: Path) -> Bytes:
@@ -201,10 +146,10 @@ def _entry_at(data: Bytes, place: Any) -> Any:
         size |= (byte & 127) << shift
         shift += 7
         at += 1
-    if kind == _NAMED:
+    if kind == NAMED:
         return (place, kind, size, at + _NAME, at) if at + _NAME < last else none
     base = -1
-    if kind == _NEAR:
+    if kind == NEAR:
         byte = np.int64(data[at])
         back = byte & 127
         at += 1
@@ -258,14 +203,15 @@ def _number(data: Bytes, at: int) -> Any:
 
 
 @numba.njit(nogil=True, cache=True)
-def _size_after(difference: Bytes) -> int:
+def size_after(difference: Bytes) -> int:
+    """The bytes of the object that a difference makes, below none where it is damaged."""
     _, at = _number(difference, 0)
     return _number(difference, at)[0]
 
 
 @numba.njit(nogil=True, cache=True)
-def _patched(base: Bytes, difference: Bytes) -> tuple[bool, Bytes]:
-    # Whether the difference fits the object that it is from, and the object that it makes of it.
+def patched(base: Bytes, difference: Bytes) -> tuple[bool, Bytes]:
+    """Whether the difference fits the object that it is from, and the object that it makes of it."""
     before, at = _number(difference, 0)
     after, at = _number(difference, at)
     if before != len(base) or after < 0 or after > _LARGEST:

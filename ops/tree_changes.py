@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.columns import Bytes
 from engine.simd import load32, load64
-from ops.packs import Objects
+from ops.git_objects import Objects
 
 _KINDS = {b"40000": "folder", b"120000": "symlink", b"160000": "submodule"}
 _NO_TREE = np.zeros(0, np.uint8)

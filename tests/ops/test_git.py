@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import subprocess
+import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from history_maker import long_history
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.errors import OpError
 from engine.op import Losses, Shard
@@ -15,7 +22,7 @@ from ops import listing
 from ops.git import Git
 
 
-def git(root: Path, *command: str) -> bytes:
+def git(root: Path, *command: str, given: bytes = b"") -> bytes:
     own = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
     who = [
         "-c",
@@ -27,7 +34,10 @@ def git(root: Path, *command: str) -> bytes:
         "-c",
         "init.defaultBranch=main",
     ]
-    done = subprocess.run(["git", *who, *command], cwd=root, check=True, capture_output=True, env={**os.environ, **own})
+    environment = {**os.environ, **own}
+    done = subprocess.run(
+        ["git", *who, *command], input=given, cwd=root, check=True, capture_output=True, env=environment
+    )
     return done.stdout
 
 
@@ -255,3 +265,126 @@ def test_a_repository_without_commits(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "new")
     with pytest.raises(OpError, match="no commit yet"):
         list(Git(path=str(tmp_path / "new")).shards())
+
+
+# --- damage -----------------------------------------------------------------------------------------------------
+
+
+def object_file(root: Path, what: str) -> Path:
+    name = git(root, "rev-parse", what).decode().strip()
+    path = root / ".git/objects" / name[:2] / name[2:]
+    path.chmod(0o644)
+    return path
+
+
+def cut_off(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def garbled(data: bytes) -> bytes:
+    return random.Random(7).randbytes(len(data))
+
+
+def without_end(data: bytes) -> bytes:
+    return data[:-1]
+
+
+def nothing(data: bytes) -> bytes:
+    return b""
+
+
+def with_a_wrong_size(data: bytes) -> bytes:
+    kind, _, rest = zlib.decompress(data).partition(b" ")
+    return zlib.compress(b"%s 99999999999999\0%s" % (kind, rest.partition(b"\0")[2]))
+
+
+def another_object(data: bytes) -> bytes:
+    head, _, rest = zlib.decompress(data).partition(b"\0")
+    return zlib.compress(head + b"\0" + bytes(reversed(rest)))
+
+
+DAMAGE = [cut_off, garbled, without_end, nothing, with_a_wrong_size, another_object]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_file_whose_object_is_damaged_goes_to_quarantine(repository: Path, damage: Any, when: str) -> None:
+    path, source = object_file(repository, "HEAD:sub/b.py"), Git(path=str(repository))
+    shards = list(source.shards()) if when == "between" else None
+    path.write_bytes(damage(path.read_bytes()))
+    rows, losses = read(source, shards)
+    assert sorted(row["path"] for row in rows) == ["a.py", "sub.py", "sub/deep/c.txt"]
+    lost = losses.quarantined or losses.dropped
+    assert [row["path"] for row in lost] == ["sub/b.py"]
+    if damage is with_a_wrong_size and when == "before":
+        assert losses.dropped[0]["reason"] == "too_large"
+    else:
+        assert "damaged" in losses.quarantined[0]["error"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_folder_whose_tree_is_damaged_goes_to_quarantine(repository: Path, damage: Any) -> None:
+    path = object_file(repository, "HEAD:sub")
+    path.write_bytes(damage(path.read_bytes()))
+    rows, losses = read(Git(path=str(repository)))
+    assert sorted(row["path"] for row in rows) == ["a.py", "sub.py"]
+    assert [row["path"] for row in losses.quarantined] == ["sub"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_commit_that_is_damaged_is_told(repository: Path, damage: Any) -> None:
+    path = object_file(repository, "HEAD")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(OpError, match=r"the commit `main` of .* cannot be read: the object \w{40} is damaged"):
+        list(Git(path=str(repository), revision="main").shards())
+
+
+def test_a_tree_that_is_no_tree_goes_to_quarantine(repository: Path) -> None:
+    blob = git(repository, "rev-parse", "HEAD:a.py").decode().strip()
+    entry = b"40000 folder\0" + bytes.fromhex(blob)
+    tree = git(repository, "hash-object", "-t", "tree", "-w", "--literally", "--stdin", given=entry).decode().strip()
+    made = git(repository, "commit-tree", "-m", "x", tree).decode().strip()
+    rows, losses = read(Git(path=str(repository), revision=made))
+    assert not rows
+    assert [(row["path"], "is no tree" in row["error"]) for row in losses.quarantined] == [("folder", True)]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return long_history(25, seed=4).write(tmp_path_factory.mktemp("packed") / "r.git")
+
+
+@pytest.mark.parametrize("kind", ["pack", "idx"])
+@given(places=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=300)), min_size=1, max_size=4))
+@settings(max_examples=30)
+def test_packs_that_are_damaged_break_nothing_and_nothing_vanishes(packed: Path, kind: str, places: Any) -> None:
+    with TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(packed, Path(folder) / "r.git"))
+        (file,) = (copy / "objects" / "pack").glob(f"*.{kind}")
+        file.chmod(0o644)
+        data = bytearray(file.read_bytes())
+        for place, block in places:
+            at = int(place * (len(data) - 1))
+            data[at : at + len(block)] = block[: len(data) - at]
+        file.write_bytes(data)
+        try:
+            rows, losses = read(Git(path=str(copy)))
+        except OpError as error:
+            assert "cannot be read" in str(error) or "no commit" in str(error)
+            return
+        wanted = told_by_git(packed, "HEAD")
+        got = {row["path"]: row["content"].encode() for row in rows}
+        assert got.items() <= wanted.items()
+        # A damaged size may be a large one.
+        lost = {row["path"] for row in (*losses.quarantined, *losses.dropped)}
+        assert {row["reason"] for row in losses.dropped} <= {"too_large"}
+        assert all(any(p == q or q == "." or p.startswith(f"{q}/") for q in lost) for p in wanted.keys() - got.keys())
+
+
+def test_a_pack_that_is_cut_off(packed: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(packed, tmp_path / "r.git"))
+    (file,) = (copy / "objects" / "pack").glob("*.pack")
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(OpError, match="cannot be read"):
+        list(Git(path=str(copy)).shards())

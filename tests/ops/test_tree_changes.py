@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ops.packs import Objects
+from ops.git_objects import Objects
 from ops.tree_changes import _differences, only_change
 
 REPOSITORY = pygit2.init_repository(tempfile.mkdtemp(), bare=True)
