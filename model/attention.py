@@ -150,14 +150,19 @@ BACKENDS: dict[str, Attend] = {"sdpa": sdpa, "cudnn": cudnn, "varlen": varlen, "
 """Every way to compute the same attention."""
 
 
-def choose(name: str, device: torch.device | str) -> str:
-    """The backend of that name where it can run; `auto` is `varlen` on CUDA where torch has it, `sdpa` elsewhere."""
+def choose(name: str, device: torch.device | str, dropout: float = 0.0) -> str:
+    """The backend of that name where it can run; `auto` is `varlen` on CUDA where torch has it, `sdpa` elsewhere.
+
+    Only `sdpa` and `cudnn` know dropout; an `OpError` says where another is asked for with it.
+    """
     kind = torch.device(device).type
     runs_varlen = kind == "cuda" and varlen_attn is not None
     if name == "auto":
-        return "varlen" if runs_varlen else "sdpa"
+        return "varlen" if runs_varlen and not dropout else "sdpa"
     if name not in BACKENDS:
         raise OpError(f"there is no attention `{name}`{did_you_mean(name, BACKENDS)} (there are {', '.join(BACKENDS)})")
+    if name in ("varlen", "flex"):
+        _refuse_dropout(name, dropout)
     if name == "cudnn" and kind != "cuda":
         raise OpError("attention `cudnn` needs CUDA: take `sdpa`")
     if name == "varlen" and not runs_varlen:

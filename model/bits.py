@@ -50,7 +50,8 @@ def held_out(run: str, count: int, seed: int) -> pa.Table:
         found.append(pc.unique(text_column(samples.ids, samples.id_edges)))
     wanted = pa.concat_arrays(found)
     tables = [pa.table({name: pa.nulls(0, pa.large_string()) for name in _COLUMNS[:3]})]
-    for file in storage.read_json(storage.join(run, "manifest.json"))["documents"]:
+    files = storage.read_json(storage.join(run, "manifest.json"))["documents"] if count and len(wanted) else []
+    for file in files:
         with storage.open_read(storage.join(run, file["place"])) as opened:
             parquet = pq.ParquetFile(opened, pre_buffer=False)
             for group in range(parquet.num_row_groups):

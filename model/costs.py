@@ -7,7 +7,7 @@ way, Chowdhery et al. 2022, and Megatron's), over the half that a causal model n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,15 +48,30 @@ class TokenFlops:
     """Attention within documents only: 6 N + 6 L d Σlen² / Σlen; equal to `causal` without document masks."""
 
 
-def token_flops(config: ModelConfig, length: int, documents: Sequence[int] | float | None = None) -> TokenFlops:
-    """FLOPs a token at samples of `length`; `documents` are their lengths, or Σlen² / Σlen itself."""
+def adapter_parameters(config: ModelConfig, rank: int, targets: Collection[str]) -> int:
+    """Parameters of low-rank adapters of that rank beside the linear maps of every block that `targets` names."""
+    d, keys = config.width, 2 * config.key_heads * config.head_width
+    ends = {"attn.c_attn": 2 * d + keys, "attn.c_proj": 2 * d, "mlp.c_fc": d + config.inner}
+    ends["mlp.c_proj"] = ends["mlp.c_fc"]
+    named = tuple(f".{target}" for target in targets)
+    return config.layers * rank * sum(size for name, size in ends.items() if f".{name}".endswith(named))
+
+
+def token_flops(
+    config: ModelConfig, length: int, documents: Sequence[int] | float | None = None, adapters: int = 0
+) -> TokenFlops:
+    """FLOPs a token at samples of `length`; `documents` are their lengths, or Σlen² / Σlen itself.
+
+    Where `adapters` parameters are all that is trained, the model's own matrices have no gradients: 4 N, not 6 N.
+    """
     if documents is None:
         span = float(length)
     elif isinstance(documents, int | float):
         span = float(documents)
     else:
         span = sum(n * n for n in documents) / sum(documents)
-    linear, pairs = 6.0 * matmul_parameters(config), 6.0 * config.layers * config.width
+    own, pairs = matmul_parameters(config), 6.0 * config.layers * config.width
+    linear = 4.0 * own + 6.0 * adapters if adapters else 6.0 * own
     return TokenFlops(linear + 2 * pairs * length, linear + pairs * length, linear + pairs * span)
 
 
@@ -70,11 +85,11 @@ class Memory:
     """Bytes on one rank while it trains, by part."""
 
     weights: int
-    """float32, shared out over the ranks when sharded."""
+    """float32, shared out over the ranks when sharded; those of adapters among them."""
     gradients: int
-    """float32, shared out likewise."""
+    """float32, shared out likewise; of what is trained."""
     optimiser: int
-    """AdamW's two moments, float32, shared out likewise."""
+    """AdamW's two moments of what is trained, float32, shared out likewise."""
     copies: int
     """Weights in the computation's numbers: all of them under autocast, and with gradients those at work if sharded."""
     activations: int
@@ -96,15 +111,17 @@ def memory(
     sharded: bool = True,
     precision: Precision = "bf16",
     recompute: int = 0,
+    adapters: int = 0,
     chunk_bytes: int = 1 << 30,
 ) -> Memory:
     """Memory of one of `ranks` ranks that trains on `micro_batch` samples of `length` at a time.
 
     Weights are float32 and computed with under autocast to `precision`; `sharded` is FSDP, else every rank has all.
-    `recompute` is that of `Decoder`; `chunk_bytes` the float32 logits of a chunk of the loss.
+    `recompute` is that of `Decoder`; `adapters` parameters are all that is trained, if any; `chunk_bytes` are the
+    float32 logits of a chunk of the loss. What adapters add to the activations is left out.
     """
-    parameters = config.parameters
-    share = -(-4 * parameters // (ranks if sharded else 1))
+    parameters, holders = config.parameters + adapters, ranks if sharded else 1
+    share, learned = -(-4 * parameters // holders), -(-4 * (adapters or parameters) // holders)
     embeddings = (config.vocabulary + config.context) * config.width
     size = 4 if precision == "fp32" else 2
     # The embeddings stay gathered through the step, of the blocks one works while the next is on its way.
@@ -114,22 +131,24 @@ def memory(
     full = token_activations(config, precision)
     again = -(-config.layers // recompute) if recompute else 0
     kept = (config.layers - again) * full + again * 4 * config.width + (full if again else 0)
-    ends = 4 * config.width * 3 + (2 * size + 4) * config.width
+    ends = 4 * config.width * 3 + (2 * size + 4) * config.width + (config.width if config.dropout else 0)
     rows = max(32, min(tokens, chunk_bytes // (4 * config.vocabulary)))
-    head = 4 * config.vocabulary * config.width + (size if size == 4 else size + 8) * rows * config.vocabulary
-    return Memory(share, share, 2 * share, copies, tokens * (kept + ends), head)
+    head = 0 if adapters else 4 * config.vocabulary * config.width
+    head += (size if size == 4 else size + 8) * rows * config.vocabulary
+    return Memory(share, learned, 2 * learned, copies, tokens * (kept + ends), head)
 
 
 def token_activations(config: ModelConfig, precision: Precision = "bf16") -> int:
     """Bytes that a block keeps of each token for its backward pass, with fused attention.
 
     The residual stream stays float32 and is kept before each norm; the inputs of the linear maps, queries, keys,
-    values, the attention's output and the MLP's two inner tensors are kept in `precision`.
+    values, the attention's output and the MLP's two inner tensors are kept in `precision`; dropout keeps a byte for
+    each value that it looks at on the way into the residual stream.
     """
     d, keys, size = config.width, 2 * config.key_heads * config.head_width, 4 if precision == "fp32" else 2
     residual = 2 * (4 * d + 8)
     attention = size * (d + d + keys + d) + 4 * config.heads
-    return residual + attention + size * (d + 2 * config.inner)
+    return residual + attention + size * (d + 2 * config.inner) + (2 * d if config.dropout else 0)
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,7 @@ class Costs:
     kwh: float
     """Of the accelerators alone."""
     kg_co2: float
-    """With the data centre's overhead."""
+    """CO2 equivalent, with the data centre's overhead."""
 
 
 def costs(
@@ -164,9 +183,10 @@ def costs(
     peak: float = H100_FLOPS,
     documents: Sequence[int] | float | None = None,
     watts: float = H100_WATTS,
+    adapters: int = 0,
 ) -> Costs:
     """What `steps` steps cost at a stated MFU (PaLM's count) on devices of `peak` FLOP/s that draw `watts`."""
-    flops = token_flops(config, length, documents)
+    flops = token_flops(config, length, documents, adapters)
     tokens = steps * tokens_a_step
     gpu_hours = tokens * flops.palm / (mfu * peak) / 3600
     kwh = gpu_hours * watts / 1000

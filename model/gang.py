@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,13 @@ Work = Callable[..., dict[str, Any]]
 
 
 def launch(work: Work, job: Train, run: str, out: str, ranks: int) -> dict[str, Any]:
-    """What rank 0 answers when all `ranks` have done the work."""
-    if ranks == 1:
-        return _alone(work, job, run, out)
-    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+    """What rank 0 answers when all `ranks` have done the work.
+
+    What several ranks train on Ray is evaluated there as well: the machine that drives may have no such device.
+    """
+    if job.ranks > 1 and "ray" in sys.modules and sys.modules["ray"].is_initialized():
         return _on_ray(work, job, run, out, ranks)
-    return _here(work, job, run, out, ranks)
+    return _alone(work, job, run, out) if ranks == 1 else _here(work, job, run, out, ranks)
 
 
 def _backend(job: Train) -> str:
@@ -132,13 +133,11 @@ def _rank(work: Work, job: Train, run: str, out: str, rank: int, ranks: int, sto
 
 def _end_with_parent() -> None:
     """A rank whose driver was killed ends: two trainings must not write one folder."""
-    from multiprocessing import parent_process
-
-    parent = parent_process()
-    assert parent
+    driver = parent_process()
+    assert driver
 
     def wait() -> None:
-        connection.wait([parent.sentinel])
+        driver.join()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -159,7 +158,7 @@ def _on_ray(work: Work, job: Train, run: str, out: str, ranks: int) -> dict[str,
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=ranks, use_gpu=gpu),
         run_config=RunConfig(
-            name="ray",
+            name=f"ray_{work.__name__}",
             storage_path=str(Path(storage.local_path(out)).absolute()),
             failure_config=FailureConfig(max_failures=job.restarts),
         ),

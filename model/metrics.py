@@ -6,27 +6,28 @@ import contextlib
 import json
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from model.costs import A100_FLOPS, H100_FLOPS
+from engine import storage
 
 FILE = "metrics.jsonl"
-_SIDE = {"cpu": 1024, "cuda": 8192}
 
 
 class Metrics:
-    """Writes records to `metrics.jsonl` and TensorBoard; what a killed run wrote beyond `step` is taken out first."""
+    """Writes records to `metrics.jsonl` and TensorBoard; what a killed run wrote beyond `step` is taken out first.
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self._path = folder / FILE
-        kept = [line for line in _lines(self._path) if line["step"] <= step]
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self._file = self._path.open("a")
-        self._board: Any = None
+    `told` is whether anything is written: of all ranks one tells.
+    """
+
+    def __init__(self, folder: Path, step: int, told: bool = True) -> None:
+        self._file = self._board = None
+        if not told:
+            return
+        path = folder / FILE
+        kept = [line for line in _lines(path) if line["step"] <= step]
+        storage.write_bytes(str(path), "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._file = path.open("a")
         with contextlib.suppress(ImportError):
             from torch.utils.tensorboard import SummaryWriter  # only where it is installed
 
@@ -34,8 +35,9 @@ class Metrics:
 
     def write(self, step: int, **figures: Any) -> None:
         """A line with the figures of the first `step` steps."""
-        self._file.write(json.dumps({"step": step, **figures}) + "\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(json.dumps({"step": step, **figures}) + "\n")
+            self._file.flush()
         if self._board is not None:
             for name, value in figures.items():
                 if isinstance(value, int | float):
@@ -44,9 +46,9 @@ class Metrics:
 
     def close(self) -> None:
         """Ends both."""
-        self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for opened in (self._file, self._board):
+            if opened is not None:
+                opened.close()
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -98,22 +100,3 @@ def progress(line: dict[str, Any], steps: int) -> str:
         f"  step {line['step']:,}/{steps:,}  loss {line['loss']:.3f}  {line['tokens_per_second']:,.0f} tokens/s  "
         f"{100 * line['mfu_palm']:.0f} % MFU (PaLM's)  {time_left} left"
     )
-
-
-def matmul_flops(device: torch.device) -> float:
-    """FLOP/s that a large product reaches on the device, in the numbers that training has there; best of twenty."""
-    side, kind = _SIDE[device.type], torch.bfloat16 if device.type == "cuda" else torch.float32
-    a = torch.randn(side, side, dtype=kind, device=device, generator=torch.Generator(device).manual_seed(0))
-    best = 0.0
-    for _ in range(20):
-        began = time.perf_counter()
-        float((a @ a)[0, 0])
-        best = max(best, 2.0 * side**3 / (time.perf_counter() - began))
-    return best
-
-
-def peak_flops(device: torch.device, measured: float) -> float:
-    """Dense bf16 FLOP/s of the device by its maker's data sheet; where we know none, what was measured."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    known = {"H100": H100_FLOPS, "H200": H100_FLOPS, "A100": A100_FLOPS}
-    return next((flops for part, flops in known.items() if part in name), measured)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,12 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from engine import storage
+from engine import storage, tokenizer
 from engine.errors import EngineError
-from engine.op import Job, Workers, fail
+from engine.op import Job, Op, Workers, fail
 from engine.token_shards import TokenManifest, read_manifest
-from model.config import ModelConfig, Preset, preset
-from model.costs import costs, memory
+from model.bill import bill
+from model.config import PRESETS, ModelConfig, Preset, preset
+from model.published import load_config
 
 Share = Field(default=0.5, ge=0, le=1)
 
@@ -135,9 +137,9 @@ class Train(Job):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Numbers to compute with; `auto` is bf16 on a GPU and fp32 on a CPU. Weights are fp32."""
     compile: bool | None = None
-    """Whether blocks are compiled; unless given, on a GPU."""
+    """Whether blocks are compiled; unless given, on a GPU, but not where `sdpa` tells documents apart."""
     attention: Literal["auto", "sdpa", "varlen", "flex"] = "auto"
-    """Attention backend; `auto` takes the fastest that runs."""
+    """Attention backend; `auto` takes the fastest that runs. Dropout takes `sdpa`."""
     recompute: NonNegativeInt = 0
     """Recompute the activations of every so many-th block in the backward pass; 0 keeps all."""
     restarts: NonNegativeInt = 3
@@ -177,8 +179,10 @@ class Train(Job):
             raise ValueError("`lora` adapts the weights of a checkpoint: name it as `base`")
         if self.base and (self.layers or self.width or self.heads):
             raise ValueError("`base` has a shape of its own: leave `layers`, `width` and `heads` out")
+        if self.dropout and self.attention in ("varlen", "flex"):
+            raise ValueError(f"attention `{self.attention}` has no dropout: take `sdpa`, or dropout 0")
         try:
-            self.shape(ModelConfig(1, 1, 1))
+            self.shape(vocabulary=1, length=1)
         except EngineError as wrong:
             raise ValueError(str(wrong)) from None
         return self
@@ -188,11 +192,10 @@ class Train(Job):
         """The learning rate at the end."""
         return self.learning_rate / 10 if self.final_learning_rate is None else self.final_learning_rate
 
-    def shape(self, like: ModelConfig | TokenManifest) -> ModelConfig:
+    def shape(self, vocabulary: int, length: int) -> ModelConfig:
         """The model's shape for shards of such a vocabulary and length, unless `base` says another."""
         given = {name: getattr(self, name) for name in ("layers", "width", "heads") if getattr(self, name)}
-        length = like.length if isinstance(like, TokenManifest) else like.context
-        sizes: dict[str, Any] = {"vocabulary": like.vocabulary, "context": length, "dropout": self.dropout}
+        sizes: dict[str, Any] = {"vocabulary": vocabulary, "context": length, "dropout": self.dropout}
         return preset(self.preset, **given, **sizes, multi_query=self.multi_query)
 
     def samples_per_step(self, length: int) -> int:
@@ -216,28 +219,27 @@ class Train(Job):
         told = storage.join(self.base, "lineage.json") if self.base else ""
         return storage.read_json(told) if told and storage.exists(told) else None
 
-    def bill(self, length: int = 8192, vocabulary: int = 49_152, mfu: float = 0.4) -> list[str]:
-        """What the training costs on H100s at that share of their speed, as lines for people; no torch is needed."""
-        shape = self.shape(ModelConfig(1, 1, 1, context=length, vocabulary=vocabulary))
-        each = memory(
-            shape,
-            length,
-            self.micro_batch,
-            self.ranks,
-            sharded=self.parallel == "fsdp",
-            precision="fp32" if self.precision == "fp32" or self.device == "cpu" else "bf16",
-            recompute=self.recompute,
-        )
-        cost = costs(shape, self.steps, self.tokens_per_step, length, self.ranks, each, mfu)
-        told = ", ".join(f"{name} {size / 1e9:,.2f}" for name, size in asdict(each).items() if size)
-        flops = cost.flops
-        return [
-            f"{cost.parameters:,} parameters; {cost.steps:,} steps of {cost.tokens_a_step:,} tokens: {cost.tokens:,}",
-            f"GFLOP a token: {flops.palm / 1e9:,.2f} with all pairs (PaLM's count), {flops.causal / 1e9:,.2f} causal",
-            f"memory of each of {self.ranks:,} ranks: {each.total / 1e9:,.1f} GB: {told}",
-            f"on H100s at {mfu:.0%} MFU (PaLM's count): {cost.gpu_hours:,.1f} GPU-hours, {cost.days:,.1f} days, "
-            f"{cost.kwh:,.1f} kWh, {cost.kg_co2:,.1f} kg CO2e",
-        ]
+    def fits(self, config: ModelConfig, vocabulary: int, length: int) -> None:
+        """Raises OpError where the shards are not made for the model of `base`."""
+        if config.vocabulary < vocabulary:
+            raise fail(self, f"{self.base} knows {config.vocabulary:,} tokens and the shards have {vocabulary:,}")
+        if config.context < length:
+            raise fail(self, f"{self.base} has a context of {config.context:,}; pack samples of that length at most")
+
+    def bill(self, above: Sequence[Op]) -> list[str]:
+        """What the training costs, by part and in all; no torch is needed."""
+        given, usual = {op.name(): op.parameters() for op in above}, PRESETS[self.preset]
+        length = given["pack"]["length"] if "pack" in given else usual.context
+        words = tokenizer.read(given["tokenize"]["tokenizer"]).size if "tokenize" in given else usual.vocabulary
+        self.samples_per_step(length)
+        if not self.base:
+            return bill(self, self.shape(words, length), length)
+        if not storage.exists(storage.join(self.base, "config.json")):
+            unknown = f"{self.base} is not here: what follows is for the preset {self.preset}"
+            return [unknown, *bill(self, self.shape(words, length), length)]
+        config = load_config(self.base)
+        self.fits(config, words, length)
+        return bill(self, replace(config, dropout=self.dropout), length)
 
     def run(self, run: str, out: str, pool: Workers) -> dict[str, Any]:
         if find_spec("torch") is None or find_spec("safetensors") is None:
@@ -249,7 +251,8 @@ class Train(Job):
         _begin(self, manifest, storage.local_path(out))
         from model.gang import launch  # torch: to run, not to plan
         from model.metrics import Watch
-        from model.train import evaluate, train
+        from model.release import evaluate
+        from model.train import train
 
         with Watch(storage.local_path(out), self.steps):
             told = launch(train, self, run, out, self.ranks)

@@ -122,6 +122,13 @@ def test_a_backend_without_dropout_says_so():
         attention.cudnn(q, k, v, documents([0, 48], 2, 24, "cudnn", "cpu"))
 
 
+def test_a_training_with_dropout_takes_a_backend_that_has_it(monkeypatch):
+    monkeypatch.setattr(attention, "varlen_attn", object())
+    assert (choose("auto", "cuda"), choose("auto", "cuda", dropout=0.1)) == ("varlen", "sdpa")
+    with pytest.raises(OpError, match="attention `flex` has no dropout: take `sdpa`"):
+        choose("flex", "cuda", dropout=0.1)
+
+
 @pytest.mark.parametrize("G", [1, 4])
 def test_attention_to_a_cache_is_that_of_the_last_rows(G):
     q, k, v = heads(B=3, G=G)
