@@ -404,8 +404,6 @@ class _Run:
                     storage.write_parquet(url, kept)
 
     def _run_all(self, work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-        if len(items) == 1:
-            return [work(items[0])]
         answers: list[Any] = [None] * len(items)
         # Kernels leave Python's lock alone.
         for n, answer in self.pool.map(work, items, Resources(), True):
