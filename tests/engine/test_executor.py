@@ -21,16 +21,17 @@ from engine.shard_run import run_shard
 
 
 class StopAfter(InlinePool):
-    """Stops the run, as Ctrl-C would, after a number of items."""
+    """Stops the run, as Ctrl-C would, after a number of shards."""
 
-    def __init__(self, items):
-        self.left = items
+    def __init__(self, shards):
+        self.left = shards
 
     def map(self, work, items, needs=None, threads=False):
         for n, result in super().map(work, items, needs, threads):
-            if self.left == 0:
-                raise KeyboardInterrupt
-            self.left -= 1
+            if work is run_shard:
+                if self.left == 0:
+                    raise KeyboardInterrupt
+                self.left -= 1
             yield n, result
 
 
@@ -113,16 +114,16 @@ def test_a_second_run_does_nothing_again(make_corpus, run_recipe, tmp_path, byte
     assert bytes_of(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("items", [0, 1, 5, 6, 8])
-def test_a_run_that_was_stopped_goes_on(make_corpus, run_recipe, tmp_path, bytes_of, items):
+@pytest.mark.parametrize("shards", [0, 1, 5, 6, 8])
+def test_a_run_that_was_stopped_goes_on(make_corpus, run_recipe, tmp_path, bytes_of, shards):
     folder = make_corpus()
     run_recipe(tmp_path / "whole", folder)
     with pytest.raises(KeyboardInterrupt):
-        run_recipe(tmp_path / "out", folder, pool=StopAfter(items))
+        run_recipe(tmp_path / "out", folder, pool=StopAfter(shards))
     pool = Counting()
     run_recipe(tmp_path / "out", folder, pool=pool)
-    # The item under way when it stopped is whole too, or not there at all.
-    assert len(pool.ran) == 12 - items - 1
+    # The shard under way when it stopped is whole too, or not there at all.
+    assert len(pool.ran) == 12 - shards - 1
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
 
 
