@@ -164,7 +164,8 @@ def _texts(corpus: Path, wanted: Callable[[Key], bool]) -> Iterator[tuple[Key, s
             repositories = columns["max_stars_repo_name"].to_pylist() if len(names) > 2 else [None] * len(paths)
             for n, key in enumerate(zip(repositories, paths, strict=True)):
                 if wanted(key):
-                    yield key, columns["content"][n].as_py()
+                    # A byte order mark is no text to the engine either.
+                    yield key, columns["content"][n].as_py().removeprefix("\ufeff")
 
 
 def _by_family(corpus: Path, outcome: Outcome) -> dict[str, Any]:
