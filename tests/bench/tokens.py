@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from results import RIVALS, Goal, Results, Table, arguments, facts, files, rival_versions
+from rivals.tokenize_one_core import texts as texts_of
 
 from engine import tokenizer
 from engine.schema import TEXT
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def _one_core(given: Any, results: Results) -> dict[str, list[float]]:
-    texts = _texts(given.corpus, int(given.limit * 1e6))
+    texts = texts_of(given.corpus, int(given.limit * 1e6))
     columns = [pa.array(texts[n : n + ROWS], TEXT) for n in range(0, len(texts), ROWS)]
     size = sum(len(text.encode()) for text in texts) / 1e6
     data = (tokenizer.SHIPPED / tokenizer.FILE).read_bytes()
@@ -103,21 +104,6 @@ def _one_core(given: Any, results: Results) -> dict[str, list[float]]:
     title = f"One core, {len(texts):,} files of {size:.0f} MB"
     results.tables.append(Table(title, ["library", "cold MB/s", "warm MB/s", "ids"], rows))
     return speeds
-
-
-def _texts(corpus: Path, size: int) -> list[str]:
-    """The texts that `rivals/tokenize_one_core.py` takes."""
-    found = []
-    for path in files(corpus):
-        left = size // len(files(corpus))
-        for batch in pq.ParquetFile(path).iter_batches(256, columns=["content"]):
-            for text in batch.column(0).to_pylist():
-                if left > 0:
-                    found.append(text)
-                    left -= len(text.encode())
-            if left <= 0:
-                break
-    return found
 
 
 def _seconds(own: tokenizer.Tokenizer, columns: list[pa.Array]) -> float:
